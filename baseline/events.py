@@ -1,0 +1,54 @@
+"""TensorBoard: scalars and a figure after each epoch, HParams at the end, all in the run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+TILE, CAPTION, COLUMNS, MOST = 160, 34, 4, 16
+RIGHT, WRONG = (22, 120, 60), (190, 30, 45)
+
+
+def open_events(folder: Path) -> SummaryWriter:
+    return SummaryWriter(str(folder))
+
+
+def write_epoch(writer: SummaryWriter, row: dict[str, Any]) -> None:
+    """A scalar for each number of a history row but its epoch, at that epoch."""
+    for name, value in row.items():
+        if name != "epoch":
+            writer.add_scalar(name, value, row["epoch"])
+    writer.flush()
+
+
+def write_figure(writer: SummaryWriter, epoch: int, figure: np.ndarray) -> None:
+    writer.add_image("validation", figure, epoch, dataformats="HWC")
+
+
+def write_hparams(writer: SummaryWriter, knobs: dict[str, Any], metrics: dict[str, float]) -> None:
+    # add_hparams() would open a second folder for each trial
+    plain = {name: value if isinstance(value, (bool, str, int, float)) else str(value) for name, value in knobs.items()}
+    for summary in hparams(plain, {f"best/{name}": value for name, value in metrics.items()}):
+        writer.file_writer.add_summary(summary)
+    for name, value in metrics.items():
+        writer.add_scalar(f"best/{name}", value)
+
+
+def draw_predictions(photos: torch.Tensor, predicted: list[str], truth: list[str]) -> np.ndarray:
+    """Up to 16 photos (B, 3, H, W) uint8, four a row, with predicted and true class: (h, w, 3) uint8."""
+    rows = -(-min(len(photos), MOST) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + CAPTION)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    for place, photo in enumerate(photos[:MOST]):
+        left, top = place % COLUMNS * TILE, place // COLUMNS * (TILE + CAPTION)
+        sheet.paste(Image.fromarray(photo.permute(1, 2, 0).numpy()).resize((TILE - 4, TILE - 4)), (left + 2, top + 2))
+        colour = RIGHT if predicted[place] == truth[place] else WRONG
+        pen.text((left + 4, top + TILE), predicted[place], fill=colour, font=font)
+        pen.text((left + 4, top + TILE + 15), f"is {truth[place]}", fill="black", font=font)
+    return np.asarray(sheet)

@@ -1,0 +1,84 @@
+"""Predicts the test photos with a run folder's best weights: soft.csv and hard.csv.
+
+`python baseline/inference.py RUN [--data_dir DIR]` adds them to a trial that was stopped before its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from augment import to_float
+from cache import open_store
+from config import Config, restore
+from dataset import Data, read
+from engine import feed, in_order, normaliser, predict
+from model import build_model
+from predictions import check_hard, write_hard, write_soft
+from progress import Progress
+from run import Run, open_run
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises ValueError for a GPU that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no GPU here; pass --device cpu or auto")
+    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
+
+
+def predict_test(run: Run, config: Config, data: Data, model: nn.Module, prior: np.ndarray) -> None:
+    """soft.csv and hard.csv of all test photos; one that cannot be read gets `prior` (K,) and is in summary.json."""
+    device, test = choose_device(config.device), data.test
+    store = open_store(test.paths, config, "test photos")
+    normalise = normaliser(config.mean, config.std, device)
+    batches = in_order(np.arange(len(test.ids)), config.valid_batch_size)
+    progress = Progress("predicting the test photos", len(test.ids), "photos")
+    logits = predict(model, feed(store, batches, lambda photos: normalise(to_float(photos)), device), progress.show)
+    probabilities = data.task.activate(logits)
+    probabilities[list(store.unreadable)] = prior
+    hard = run.path / "hard.csv"
+    write_soft(run.path / "soft.csv", test.id_column, test.ids, probabilities)
+    write_hard(hard, test.id_column, test.answer_column, test.ids, probabilities.argmax(axis=1))
+    check_hard(hard, test.id_column, test.answer_column, test.ids, data.task.size)
+    unreadable = {test.ids[row]: reason for row, reason in store.unreadable.items()}
+    for photo, reason in unreadable.items():
+        print(f"test photo {photo} cannot be read ({reason}); it gets the most frequent class", flush=True)
+    run.update(test={"predicted": True, "photos": len(test.ids), "unreadable": unreadable})
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="inference.py", description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="run folder, outputs/EXPERIMENT/TRIAL")
+    parser.add_argument("--data_dir", "--data-dir", help="data root, where it is not the one that the trial read")
+    given = parser.parse_args(argv)
+    try:
+        add_predictions(given.run, given.data_dir)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def add_predictions(path: Path, data_dir: str | None) -> None:
+    run = open_run(path)
+    if not (path / "best.pt").is_file():
+        raise ValueError(f"{path} has no best.pt: the trial ended before its first epoch did")
+    changes = {"pretrained": False, "weights": ""} | ({"data_dir": data_dir} if data_dir else {})
+    config = restore(path / "config.json", **changes)
+    data = read(config.data_dir, config.dataset, config.values())
+    if data.test is None:
+        raise ValueError(f"{data.root} has no eval part to predict")
+    model = build_model(config.model, data.task.size, config.values())
+    model.load_state_dict(torch.load(path / "best.pt", map_location="cpu", weights_only=True))
+    model.to(choose_device(config.device), memory_format=torch.channels_last)
+    prior = np.array(json.loads((path / "config.json").read_text())["prior"])
+    predict_test(run, config, data, model, prior)
+    print(f"{path / 'soft.csv'} and hard.csv: {len(data.test.ids)} photos", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

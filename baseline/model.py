@@ -1,0 +1,138 @@
+"""Models: photos (B, 3, H, W) float -> logits (B, K).
+
+Known by name are Efficientnet_b0..b7 (efficientnet-pytorch), every classifier of torchvision, and
+timm/NAME. To add one, decorate `f(out_features, …knobs) -> Module` with `@MODELS.register("name")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision import models
+
+from registry import Registry, call, unknown
+
+MODELS = Registry("model")
+State = dict[str, torch.Tensor]
+
+
+def build_model(name: str, out_features: int, knobs: dict[str, Any]) -> nn.Module:
+    """The model `name`, started as the knobs `weights` and `pretrained` say.
+
+    Raises ValueError for an unknown name, a file that does not fit, or weights that cannot be fetched.
+    """
+    module = call(model_factory(name), knobs | {"out_features": out_features})
+    if knobs["weights"]:
+        load_trunk(module, read_weights(Path(knobs["weights"]).expanduser()), knobs["weights"])
+    elif knobs["pretrained"]:
+        load_trunk(module, fetch_weights(name), f"the ImageNet weights of {name}")
+    return module
+
+
+def model_factory(name: str) -> Callable[..., nn.Module]:
+    if not name.startswith("timm/"):
+        return MODELS[name]
+    import timm
+
+    inner = name.removeprefix("timm/")
+    if not timm.is_model(inner.split(".")[0]):
+        raise unknown("timm model", inner, timm.list_models())
+    return lambda out_features: timm.create_model(inner, num_classes=out_features)
+
+
+def efficientnet(version: str) -> Callable[..., nn.Module]:
+    def build(out_features: int, resize: tuple[int, int]) -> nn.Module:
+        """efficientnet-pytorch's network, padded for `resize`, with torch's own SiLU in place of its swish."""
+        from efficientnet_pytorch import EfficientNet
+
+        network = EfficientNet.from_name(f"efficientnet-{version}", image_size=resize, num_classes=out_features)
+        for part in network.modules():
+            if hasattr(part, "_swish"):
+                part._swish = nn.SiLU(inplace=True)
+        return network
+
+    return build
+
+
+def torchvision_classifier(name: str) -> Callable[..., nn.Module]:
+    def build(out_features: int, resize: tuple[int, int]) -> nn.Module:
+        options: dict[str, Any] = {}
+        if name in ("googlenet", "inception_v3"):
+            options = {"aux_logits": False, "init_weights": True}
+        elif name.startswith("vit_"):
+            if resize[0] != resize[1]:
+                raise ValueError(f"{name} takes square photos; --resize {resize[0]} {resize[1]} is not")
+            options = {"image_size": resize[0]}
+        elif name.startswith("maxvit"):
+            options = {"input_size": resize}
+        return models.get_model(name, weights=None, num_classes=out_features, **options)
+
+    return build
+
+
+for _version in range(8):
+    MODELS.register(f"Efficientnet_b{_version}")(efficientnet(f"b{_version}"))
+for _name in models.list_models(module=models):
+    MODELS.register(_name)(torchvision_classifier(_name))
+
+
+def fetch_weights(name: str) -> State:
+    """ImageNet weights from their publisher, kept in torch's or the hub's own cache. Raises ValueError."""
+    try:
+        if name.startswith("timm/"):
+            import timm
+
+            return timm.create_model(name.removeprefix("timm/"), pretrained=True).state_dict()
+        if name.startswith("Efficientnet_"):
+            from efficientnet_pytorch.utils import url_map
+
+            address = url_map[name.lower().replace("_", "-")]
+            return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
+        return models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
+    except Exception as error:  # each library and network fails in its own way
+        raise ValueError(
+            f"the ImageNet weights of {name} could not be fetched ({type(error).__name__}: {str(error)[:200]}). "
+            "Pass --weights FILE for a local file, or --pretrained false to start from random weights"
+        ) from error
+
+
+def read_weights(path: Path) -> State:
+    """Tensors by name from .safetensors, or from a .pt or .pth file that holds nothing else. Raises ValueError."""
+    if not path.is_file():
+        raise ValueError(f"--weights {path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format fails in its own way
+        raise ValueError(
+            f"--weights {path} cannot be read as tensors alone ({type(error).__name__}: {str(error)[:200]}). "
+            "Save the model's state_dict(), not the model"
+        ) from error
+    state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def load_trunk(module: nn.Module, state: State, source: str) -> None:
+    """Loads `state` into `module`; the last layer stays new where its shape differs. Raises ValueError.
+
+    Everything else must fit: no tensor is left out but those of a training-only auxiliary head.
+    """
+    own = module.state_dict()
+    state = {name: tensor for name, tensor in state.items() if not name.lower().startswith("aux")}
+    new = {name for name in own if name not in state or state[name].shape != own[name].shape}
+    extra = [name for name in state if name not in own]
+    if extra or len({name.rpartition(".")[0] for name in new}) > 1:
+        raise ValueError(
+            f"{source} does not fit the model: {len(new)} of its {len(own)} tensors are missing or of another shape"
+            f" ({', '.join(sorted(new)[:3])}), {len(extra)} are unknown to it ({', '.join(extra[:3])})"
+        )
+    module.load_state_dict({name: tensor for name, tensor in state.items() if name not in new}, strict=False)
+    layer = f"; new: {', '.join(sorted(new))}" if new else ""
+    print(f"started from {source}: {len(own) - len(new)} tensors{layer}", flush=True)

@@ -1,0 +1,76 @@
+"""Optimizers by their torch.optim name, and learning rates over time.
+
+A schedule is a pure function `f(epoch) -> factor of lr`, where epoch counts from 0 in fractions; a
+registered factory returns one. To add one, decorate a factory with `@SCHEDULES.register("name")`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from registry import Registry, unknown
+
+Schedule = Callable[[float], float]
+SCHEDULES = Registry("schedule")
+NEEDS_CLOSURE = {"LBFGS"}
+
+
+def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
+    known = {
+        key: kind
+        for key, kind in vars(torch.optim).items()
+        if inspect.isclass(kind)
+        and issubclass(kind, torch.optim.Optimizer)
+        and key not in NEEDS_CLOSURE | {"Optimizer"}
+    }
+    if name not in known:
+        raise unknown("optimizer", name, known)
+    return known[name]
+
+
+def build_optimizer(name: str, parameters: list[torch.nn.Parameter], knobs: dict[str, Any]) -> torch.optim.Optimizer:
+    """The torch.optim class `name` with those of lr, momentum and weight_decay that it has."""
+    kind = optimizer_class(name)
+    accepted = inspect.signature(kind).parameters
+    return kind(parameters, **{key: knobs[key] for key in ("lr", "momentum", "weight_decay") if key in accepted})
+
+
+def schedule_name(schedule: str, lr_decay_step: int) -> str:
+    """What `auto` stands for: step where its --lr_decay_step is given, else drops."""
+    return schedule if schedule != "auto" else "step" if lr_decay_step else "drops"
+
+
+@SCHEDULES.register("constant")
+def constant() -> Schedule:
+    """lr throughout."""
+    return lambda epoch: 1.0
+
+
+@SCHEDULES.register("step")
+def step(lr_decay: float, lr_decay_step: int) -> Schedule:
+    """A drop after every lr_decay_step epochs."""
+    return lambda epoch: lr_decay ** (int(epoch) // lr_decay_step)
+
+
+@SCHEDULES.register("drops")
+def drops(lr_decay: float, lr_drops: tuple[float, ...]) -> Schedule:
+    """A drop after each of the epochs lr_drops."""
+    return lambda epoch: lr_decay ** sum(epoch >= drop for drop in lr_drops)
+
+
+@SCHEDULES.register("cosine")
+def cosine(epochs: int, warmup_epochs: float) -> Schedule:
+    """A linear rise over warmup_epochs, then half a cosine to 0. Loshchilov & Hutter 2017, arXiv 1608.03983, eq. 5."""
+    rise = min(warmup_epochs, epochs / 2)
+
+    def factor(epoch: float) -> float:
+        if epoch < rise:
+            return max(epoch / rise, 0.01)  # the first step learns too
+        return 0.5 * (1 + math.cos(math.pi * (epoch - rise) / (epochs - rise)))
+
+    return factor

@@ -1,0 +1,106 @@
+"""The CSV contract between trials, ensembles and the competition: write, read, validate.
+
+soft.csv      the competition's id column, `ans` (the decided class), "0".."K-1" (probabilities)
+val_soft.csv  id, fold, group, label_given, label, "0".."K-1"
+hard.csv      the competition's two columns, its rows, its order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from run import atomic
+from task import softmax
+
+
+@dataclass(frozen=True)
+class Soft:
+    """A soft file as read: `probabilities` (N, K) for `ids`; `were_logits` tells what the file held."""
+
+    path: Path
+    id_column: str
+    ids: tuple[str, ...]
+    probabilities: np.ndarray
+    were_logits: bool
+
+
+def class_columns(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+def write_soft(path: Path, id_column: str, ids: Sequence[str], probabilities: np.ndarray) -> None:
+    table = pd.DataFrame(probabilities, columns=class_columns(probabilities.shape[1]))
+    table.insert(0, id_column, list(ids))
+    table.insert(1, "ans", probabilities.argmax(axis=1))
+    write_csv(path, table)
+
+
+def write_hard(path: Path, id_column: str, answer_column: str, ids: Sequence[str], answers: Sequence[int]) -> None:
+    write_csv(path, pd.DataFrame({id_column: list(ids), answer_column: list(answers)}))
+
+
+def write_validation(
+    path: Path,
+    ids: Sequence[str],
+    folds: np.ndarray,
+    groups: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+) -> None:
+    table = pd.DataFrame(probabilities, columns=class_columns(probabilities.shape[1]))
+    about = {"id": list(ids), "fold": folds, "group": list(groups), "label_given": labels, "label": labels}
+    write_csv(path, pd.concat([pd.DataFrame(about), table], axis=1))
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    atomic(path, lambda file: table.to_csv(file, index=False, float_format="%.8g"))
+
+
+def check_hard(path: Path, id_column: str, answer_column: str, ids: Sequence[str], classes: int) -> None:
+    """Reads `path` back: exactly the rows of `ids`, in that order, answered with 0..classes-1. Raises ValueError."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(table.columns) != [id_column, answer_column]:
+        raise ValueError(f"{path}: expected the columns {id_column},{answer_column}, found {','.join(table.columns)}")
+    if len(table) != len(ids):
+        raise ValueError(f"{path}: expected {len(ids)} rows, found {len(table)}")
+    allowed = set(class_columns(classes))
+    for line, (wanted, found, answer) in enumerate(zip(ids, table[id_column], table[answer_column], strict=True), 2):
+        if wanted != found:
+            raise ValueError(f"{path} line {line}: expected {wanted!r}, found {found!r}")
+        if answer not in allowed:
+            raise ValueError(f"{path} line {line} ({found}): {answer!r} is not a class from 0 to {classes - 1}")
+
+
+def read_soft(path: Path) -> Soft:
+    """A soft CSV. Columns of raw logits (rows that are no probabilities) are softmaxed.
+
+    Raises ValueError naming the file and the id for anything that cannot be voted with.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV: {error}") from error
+    numbers = [name for name in table.columns if name.isdigit()]
+    if len(table.columns) < 3 or len(numbers) < 2 or sorted(numbers, key=int) != class_columns(len(numbers)):
+        raise ValueError(f'{path}: expected an id column, ans and "0".."K-1"; found {",".join(table.columns)}')
+    if table.empty:
+        raise ValueError(f"{path} has no rows")
+    id_column = table.columns[0]
+    ids = table[id_column]
+    if ids.duplicated().any():
+        raise ValueError(f"{path}: id {ids[ids.duplicated()].iloc[0]!r} stands twice")
+    values = table[class_columns(len(numbers))].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise ValueError(f"{path}: id {ids[bad].iloc[0]!r} has a value that is not a finite number")
+    sums = values.sum(axis=1)
+    are_logits = bool((values < 0).any() or (np.abs(sums - 1) > 1e-3).any())
+    probabilities = softmax(values) if are_logits else values / sums[:, None]
+    return Soft(path, id_column, tuple(ids), probabilities, are_logits)

@@ -1,0 +1,313 @@
+"""One trial: photos and knobs in, a run folder out. `python baseline/train.py --help` lists the knobs."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import events
+from augment import AUGMENTATIONS, to_float
+from cache import Store, open_store
+from config import Config, load
+from dataset import Data, read
+from engine import Batches, feed, in_order, normaliser, predict, shuffled, train_epoch
+from folds import Split, split
+from inference import choose_device, predict_test
+from loss import CRITERIA, balanced_weights
+from metrics import METRICS, evaluate
+from model import build_model, model_factory
+from optim import SCHEDULES, build_optimizer, optimizer_class, schedule_name
+from predictions import write_validation
+from progress import duration
+from run import Run, create_run
+from trial import Trial, die_of_interrupt, environment, start_trial
+
+OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
+VERSIONS = ("torch", "torchvision", "timm", "efficientnet-pytorch", "nni", "numpy", "pandas", "pillow")
+
+
+@dataclass
+class Learner:
+    """What an epoch needs beside the photos. `targets` (N, K) lie on the device."""
+
+    config: Config
+    device: torch.device
+    generator: torch.Generator  # order and augmentation; on the CPU, so that a GPU draws the same
+    model: nn.Module
+    criterion: Any
+    optimizer: torch.optim.Optimizer
+    schedule: Any
+    augment: Any
+    normalise: Any
+    targets: torch.Tensor
+    started: float
+
+    def train(self, store: Store, rows: np.ndarray, epoch: int) -> dict[str, float]:
+        """Epoch `epoch`, from 1: its history entries."""
+        batches = shuffled(rows, self.config.batch_size, self.generator)
+        watch = self.teller(epoch, batches)
+        began = time.monotonic()
+        loss = train_epoch(
+            self.model,
+            feed(store, batches, lambda photos: self.normalise(self.augment(photos, self.generator)), self.device),
+            (self.targets[batch] for batch in batches),
+            self.criterion,
+            self.optimizer,
+            lambda step: self.config.lr * self.schedule(epoch - 1 + step / len(batches)),
+            watch,
+            self.config.log_interval,
+        )
+        seconds = time.monotonic() - began
+        rate = self.optimizer.param_groups[0]["lr"]
+        return {"train_loss": loss, "lr": rate, "seconds": seconds, "images_per_second": len(rows) / seconds}
+
+    def predict(self, store: Store, rows: np.ndarray) -> np.ndarray:
+        """Logits (N, K) of `rows` with the evaluation transform."""
+        batches = in_order(rows, self.config.valid_batch_size)
+        photos = feed(store, batches, lambda photos: self.normalise(to_float(photos)), self.device)
+        return predict(self.model, photos, lambda done: None)
+
+    def teller(self, epoch: int, batches: Batches) -> Any:
+        """A watch() that prints where the trial stands and how long it still takes."""
+        began, total, steps = time.monotonic(), self.config.epochs, len(batches)
+
+        def tell(done: int, loss: float) -> None:
+            now = time.monotonic()
+            rate = sum(map(len, batches[:done])) / (now - began)
+            to_go = (now - self.started) / (epoch - 1 + done / steps) * (total - epoch + 1 - done / steps)
+            print(
+                f"epoch {epoch}/{total} step {done}/{steps} loss {loss:.4f} lr "
+                f"{self.optimizer.param_groups[0]['lr']:.3g}, {rate:.0f} images/s, {duration(to_go)} to go",
+                flush=True,
+            )
+
+        return tell
+
+    def state(self, epoch: int) -> dict[str, Any]:
+        """All that a resumed trial needs, as tensors and numbers. The schedule is a function of the epoch."""
+        return {
+            "epoch": epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch_generator": torch.get_rng_state(),
+        }
+
+
+def main(argv: list[str]) -> None:
+    try:
+        trial = start_trial()
+        config, overrides = load(argv, environment(), trial.parameters)
+        check_names(config)
+        root = Path(config.model_dir).expanduser() if config.model_dir else OUTPUTS
+        moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+        run = create_run(root, trial.experiment or config.name, trial.id or moment)
+        print(f"run folder: {run.path}", flush=True)
+        with run.recording():
+            run_trial(trial, config, overrides, run)
+    except KeyboardInterrupt:
+        die_of_interrupt()
+    except (ValueError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+
+
+def check_names(config: Config) -> None:
+    """Fails on a misspelt name before anything is read."""
+    for registry, name in (
+        (CRITERIA, config.criterion),
+        (AUGMENTATIONS, config.augmentation),
+        (METRICS, config.metric),
+        (SCHEDULES, schedule_name(config.schedule, config.lr_decay_step)),
+    ):
+        registry[name]
+    optimizer_class(config.optimizer)
+    model_factory(config.model)
+
+
+def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> None:
+    """The story of a trial."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    data = read(config.data_dir, config.dataset, config.values())
+    folds = split(
+        data.train.ids,
+        data.train.groups,
+        data.train.strata,
+        val_ratio=config.val_ratio,
+        fold=config.fold,
+        split_seed=config.split_seed,
+        photo_holdout=config.photo_holdout,
+    )
+    prior = data.train.target[folds.train].mean(axis=0)
+    describe(run, config, overrides, data, folds, prior)
+    store = open_store(data.train.paths, config, "training photos")
+    folds = leave_unreadable(run, config, data, folds, store)
+    learner = prepare(config, data, folds)
+    with closing(events.open_events(run.path)) as writer:
+        best = train_and_validate(trial, config, data, folds, store, learner, run, writer)
+        events.write_hparams(writer, config.values(), best)
+    learner.model.load_state_dict(torch.load(run.path / "best.pt", weights_only=True))
+    if data.test is not None:
+        predict_test(run, config, data, learner.model, prior)
+    trial.finish(objective(best, config))
+    print(f"best: epoch {run.summary['best_epoch']}, {show(best)}", flush=True)
+
+
+def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds: Split, prior: np.ndarray) -> None:
+    """config.json, and the entries of summary.json that hold from the start."""
+    people = data.train.groups
+    run.write_json(
+        "config.json",
+        {
+            "parameters": config.values() | {"data_dir": str(data.root)},
+            "overrides": overrides,
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
+            "data": {
+                "fingerprint": data.fingerprint(),
+                "photos": len(people),
+                "groups": len(set(people)),
+                "test_photos": len(data.test.ids) if data.test else 0,
+            },
+            "folds": {"hash": folds.hash, "fold": config.fold, "count": int(folds.folds.max()) + 1}
+            | {name: len(getattr(folds, name)) for name in ("train", "validation", "holdout")},
+            "heads": [{"name": head.name, "classes": list(head.classes)} for head in data.task.heads],
+            "prior": [float(share) for share in prior],
+        },
+    )
+    run.update(
+        objective=config.metric,
+        test={"predicted": False, "next": f"python baseline/inference.py {run.path}"}
+        if data.test
+        else {"predicted": False, "reason": f"{data.root} has no eval part"},
+    )
+    print(
+        f"fold {config.fold}: {len(folds.train)} photos of {len({people[row] for row in folds.train})} people train,"
+        f" {len(folds.validation)} of {len({people[row] for row in folds.validation})} other people validate",
+        flush=True,
+    )
+
+
+def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: Store) -> Split:
+    """The folds without photos that cannot be read. Raises ValueError unless --skip_unreadable."""
+    if not store.unreadable:
+        return folds
+    listing = [f"{data.train.ids[row]}: {reason}" for row, reason in store.unreadable.items()]
+    if not config.skip_unreadable:
+        raise ValueError(
+            f"{len(listing)} of the labelled photos cannot be read; mend or remove them, or pass --skip_unreadable:\n"
+            + "\n".join(listing)
+        )
+    print(f"going on without {len(listing)} photos that cannot be read:\n" + "\n".join(listing), flush=True)
+    run.update(unreadable=listing)
+    keep = {
+        name: rows[~np.isin(rows, list(store.unreadable))]
+        for name, rows in (("train", folds.train), ("validation", folds.validation), ("holdout", folds.holdout))
+    }
+    return replace(folds, **keep)
+
+
+def prepare(config: Config, data: Data, folds: Split) -> Learner:
+    device = choose_device(config.device)
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, data.task.size, config.values())
+    model = model.to(device, memory_format=torch.channels_last)
+    targets = torch.from_numpy(data.train.target)
+    balanced = config.class_weights == "balanced"
+    weights = balanced_weights(targets[folds.train]) if balanced else torch.ones(data.task.size)
+    knobs = config.values() | {"weights": weights}
+    return Learner(
+        config=config,
+        device=device,
+        generator=torch.Generator().manual_seed(config.seed),
+        model=model,
+        criterion=CRITERIA.build(config.criterion, knobs),
+        optimizer=build_optimizer(config.optimizer, list(model.parameters()), knobs),
+        schedule=SCHEDULES.build(schedule_name(config.schedule, config.lr_decay_step), knobs),
+        augment=AUGMENTATIONS.build(config.augmentation, knobs),
+        normalise=normaliser(config.mean, config.std, device),
+        targets=targets.to(device),
+        started=time.monotonic(),
+    )
+
+
+def train_and_validate(
+    trial: Trial, config: Config, data: Data, folds: Split, store: Store, learner: Learner, run: Run, writer: Any
+) -> dict[str, float]:
+    """All epochs; returns the validation metrics of the best one, whose weights and predictions are on disk."""
+    best: dict[str, float] = {}
+    for epoch in range(1, config.epochs + 1):
+        try:
+            row = {"epoch": epoch} | learner.train(store, folds.train, epoch)
+            probabilities = data.task.activate(learner.predict(store, folds.validation))
+        except FloatingPointError as error:
+            kept = f"best.pt keeps epoch {run.summary['best_epoch']}" if best else "no epoch ended before it"
+            raise FloatingPointError(f"epoch {epoch}: {error}; {kept}. Try a lower --lr") from error
+        metrics = measure(data, folds.validation, probabilities)
+        row |= {f"val_{name}": value for name, value in metrics.items()}
+        if len(folds.holdout):
+            seen = measure(data, folds.holdout, data.task.activate(learner.predict(store, folds.holdout)))
+            row |= {f"photo_split_{name}": value for name, value in seen.items()}
+        if not best or metrics[config.metric] > best[config.metric]:
+            best = metrics
+            keep_best(run, learner, data, folds, probabilities, row)
+        run.save("last.pt", learner.state(epoch))
+        run.add_epoch(row)
+        run.update(epochs=epoch)
+        events.write_epoch(writer, row)
+        draw(writer, epoch, data, folds, store, probabilities)
+        print(f"epoch {epoch}/{config.epochs} done: train loss {row['train_loss']:.4f}, {show(metrics)}", flush=True)
+        trial.report(objective(metrics, config))
+    return best
+
+
+def measure(data: Data, rows: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    return evaluate(probabilities, data.task.decide(probabilities), data.train.target[rows])
+
+
+def keep_best(run: Run, learner: Learner, data: Data, folds: Split, probabilities: np.ndarray, row: dict) -> None:
+    train, rows = data.train, folds.validation
+    run.save("best.pt", learner.model.state_dict())
+    write_validation(
+        run.path / "val_soft.csv",
+        [train.ids[i] for i in rows],
+        folds.folds[rows],
+        [train.groups[i] for i in rows],
+        train.target[rows].argmax(axis=1),
+        probabilities,
+    )
+    metrics = {name: value for name, value in row.items() if name.startswith(("val_", "photo_split_"))}
+    run.update(best_epoch=row["epoch"], metrics=metrics, images_per_second=row["images_per_second"])
+
+
+def draw(writer: Any, epoch: int, data: Data, folds: Split, store: Store, probabilities: np.ndarray) -> None:
+    """The same photos after each epoch, spread over the validation people."""
+    rows = np.linspace(0, len(folds.validation) - 1, min(events.MOST, len(folds.validation))).astype(int)
+    names = data.task.classes
+    predicted = [names[i] for i in probabilities[rows].argmax(axis=1)]
+    truth = [names[i] for i in data.train.target[folds.validation[rows]].argmax(axis=1)]
+    photos = store.batch(folds.validation[rows])
+    events.write_figure(writer, epoch, events.draw_predictions(photos, predicted, truth))
+
+
+def objective(metrics: dict[str, float], config: Config) -> dict[str, float]:
+    """What NNI is told: `default` is the objective, the rest is shown beside it."""
+    return {"default": metrics[config.metric]} | metrics
+
+
+def show(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,184 @@
+"""The whole job on drawn photos: a real NNI search, its trials, a blend and its score.
+
+It also shows, from the same trials, what a split by photo would have claimed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+HOME = Path(__file__).resolve().parent.parent
+for room in ("baseline", "search"):
+    sys.path.insert(0, str(HOME / room))
+
+from experiment import ENDED, Experiment, free_port, start
+from metrics import METRICS
+from progress import duration
+from task import one_hot
+
+KNOBS = ("model", "lr", "batch_size", "criterion", "augmentation")
+PATIENCE = 180  # seconds without the end of an epoch after which the demo calls the search stuck
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trial: its knobs, its best epoch's metrics, and its score on the test people's true answers."""
+
+    folder: Path
+    parameters: dict[str, Any]
+    summary: dict[str, Any]
+    truth: dict[str, float]
+
+    @property
+    def claimed(self) -> dict[str, float]:
+        return self.summary["metrics"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=HOME / "config_local.yml")
+    parser.add_argument("--truth", type=Path, default=HOME / "data" / "demo-truth.csv")
+    given = parser.parse_args()
+    began = time.monotonic()
+    try:
+        experiment = search(given.config)
+        results = read_results(HOME / "outputs" / experiment.id, given.truth)
+        submission = blend(results, HOME / "outputs" / experiment.id)
+    except RuntimeError as error:
+        sys.exit(f"error: {error}")
+    console = Console()
+    console.print(table(results))
+    blended = score(submission, given.truth)
+    console.print(leak(results))
+    console.print(f"NNI's page was {experiment.page}; `nnictl view {experiment.id} --port 8080` shows it again.")
+    console.print(f"Submission: {submission}", soft_wrap=True)
+    console.print(f"Its score against the drawn truth: {show(blended)}. Done in {duration(time.monotonic() - began)}.")
+
+
+def search(config: Path) -> Experiment:
+    """Runs the experiment to its end and stops it. Raises RuntimeError unless every trial succeeded."""
+    print("starting NNI …", flush=True)
+    experiment = start(config, free_port(), Path.home())
+    print(f"watch it at {experiment.page}  (experiment {experiment.id})", flush=True)
+    try:
+        watch(experiment)
+        failed = [trial for trial in experiment.trials() if trial.status != "SUCCEEDED"]
+    finally:
+        experiment.stop()
+    if failed:
+        log = next(
+            (Path.home() / "nni-experiments" / experiment.id).glob(f"environments/*/trials/{failed[0].id}/stderr"), None
+        )
+        tail = "\n".join(log.read_text().splitlines()[-15:]) if log else "(no log)"
+        raise RuntimeError(f"{len(failed)} trials did not succeed; {failed[0].id} is {failed[0].status}:\n{tail}")
+    return experiment
+
+
+def watch(experiment: Experiment) -> None:
+    """Prints each epoch as it ends, and how long the search still takes. Raises RuntimeError when it is stuck."""
+    began, shown = time.monotonic(), {}
+    moved = began
+    total = experiment.get("experiment")["params"]["maxTrialNumber"]
+    while (status := experiment.status()) != "DONE":
+        elapsed = time.monotonic() - began
+        if time.monotonic() - moved > PATIENCE:
+            raise RuntimeError(f"the search is {status}, but no epoch ended in {PATIENCE} s; {experiment.logs()}")
+        trials = experiment.trials()
+        for trial in trials:
+            folder = HOME / "outputs" / experiment.id / trial.id
+            epochs = read_lines(folder / "history.jsonl")
+            if epochs and shown.get(trial.id) != len(epochs):
+                shown[trial.id], moved = len(epochs), time.monotonic()
+                wanted = json.loads((folder / "config.json").read_text())["parameters"]["epochs"]
+                done = sum(shown.values())
+                left = elapsed / done * (total * wanted - done)
+                print(
+                    f"trial {trial.number + 1}/{total} {trial.parameters['model']}: epoch {len(epochs)}/{wanted}, "
+                    f"accuracy {epochs[-1]['val_accuracy']:.3f}; about {duration(left)} to go",
+                    flush=True,
+                )
+        if trials and len(trials) == total and all(trial.status in ENDED for trial in trials):
+            return
+        time.sleep(1)
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def read_results(outputs: Path, truth: Path) -> list[Result]:
+    """The trials of an experiment, best validation first."""
+    results = []
+    for folder in outputs.iterdir():
+        summary = json.loads((folder / "summary.json").read_text())
+        parameters = json.loads((folder / "config.json").read_text())["parameters"]
+        results.append(Result(folder, parameters, summary, score(folder / "hard.csv", truth)))
+    return sorted(results, key=lambda result: -result.claimed["val_accuracy"])
+
+
+def score(submission: Path, truth: Path) -> dict[str, float]:
+    """Each metric of a submission's answers against the true ones (ImageID,ans; rows in any order)."""
+    given, right = (pd.read_csv(path, index_col=0)["ans"] for path in (submission, truth))
+    predicted, wanted = (one_hot(answers.to_numpy(), 18) > 0 for answers in (given.loc[right.index], right))
+    return {name: metric(predicted, wanted) for name, metric in METRICS.entries.items()}
+
+
+def blend(results: list[Result], outputs: Path) -> Path:
+    """The best half of the trials, voted into submission.csv by the ensemble script."""
+    best = results[: max(2, len(results) // 2)]
+    submission = outputs / "submission.csv"
+    files = [result.folder / "soft.csv" for result in best]
+    subprocess.run([sys.executable, HOME / "ensemble" / "soft_vote.py", *files, "-o", submission], check=True)
+    return submission
+
+
+def table(results: list[Result]) -> Table:
+    shown = Table(title="trials, best validation first (accuracy, 18 classes)")
+    for name in ("trial", *KNOBS, "best epoch"):
+        shown.add_column(name)
+    for name in ("split by photo\nwould claim", "split by person\nsays", "truth"):
+        shown.add_column(name, justify="right")
+    for result in results:
+        knobs = [f"{result.parameters[name]:.2g}" if name == "lr" else str(result.parameters[name]) for name in KNOBS]
+        numbers = (result.claimed["photo_split_accuracy"], result.claimed["val_accuracy"], result.truth["accuracy"])
+        shown.add_row(
+            result.folder.name,
+            *(knob.removesuffix("Augmentation") for knob in knobs),
+            str(result.summary["best_epoch"]),
+            *(f"{number:.3f}" for number in numbers),
+        )
+    return shown
+
+
+def leak(results: list[Result]) -> str:
+    photo, person, truth = (
+        float(np.mean(values))
+        for values in zip(
+            *((r.claimed["photo_split_accuracy"], r.claimed["val_accuracy"], r.truth["accuracy"]) for r in results),
+            strict=True,
+        )
+    )
+    return (
+        f"The leak: over these trials a split by photo would have claimed {photo:.3f}, because it asks about people"
+        f" that the model has seen. The split by person says {person:.3f}; on new people it is {truth:.3f}."
+    )
+
+
+def show(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Blends saved soft predictions into a submission.
+
+    python ensemble/soft_vote.py outputs/*/*/soft.csv -o submission.csv
+
+Files of the 18 classes are averaged; files of separate mask, gender and age models are averaged per
+head and recombined. Rows are matched by id, in the order of the first file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "baseline"))
+
+from predictions import Soft, read_soft, write_hard, write_soft
+from task import combine
+
+HEADS = {"mask": 3, "gender": 2, "age": 3}
+
+
+def main(argv: list[str]) -> None:
+    given = parse(argv)
+    try:
+        files = gather(given)
+        softs = [read_soft(path) for path, _ in files]
+        for soft in softs:
+            if soft.were_logits:
+                print(f"{soft.path} holds raw logits, not probabilities: softmax applied")
+        weights = check_weights(given.weights, len(files))
+        rows = [align(soft, softs[0]) for soft in softs]
+        blended = blend(
+            rows, [head_of(path, head, soft) for (path, head), soft in zip(files, softs, strict=True)], weights
+        )
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    first = softs[0]
+    if given.soft:
+        write_soft(given.soft, first.id_column, first.ids, blended)
+    write_hard(given.output, first.id_column, "ans", first.ids, blended.argmax(axis=1))
+    print(f"{given.output}: {len(first.ids)} rows, {blended.shape[1]} classes, from {len(files)} files")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="soft_vote.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=Path, help="soft CSVs; in a run folder, config.json tells the head")
+    for head in HEADS:
+        parser.add_argument(
+            f"--{head}", nargs="+", type=Path, default=[], metavar="FILE", help=f"soft CSVs of {head} models"
+        )
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=float,
+        metavar="W",
+        help="one per file, in the order files, mask, gender, age (default: equal)",
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("submission.csv"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--soft", type=Path, metavar="FILE", help="also write the blended probabilities, to blend again"
+    )
+    return parser.parse_args(argv)
+
+
+def gather(given: argparse.Namespace) -> list[tuple[Path, str | None]]:
+    """(file, its head where the command line says so). Raises ValueError for none, or one named twice."""
+    files = [(path, None) for path in given.files]
+    files += [(path, head) for head in HEADS for path in getattr(given, head)]
+    if not files:
+        raise ValueError("no soft CSV given, for example outputs/*/*/soft.csv")
+    paths = [path.resolve() for path, _ in files]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice:
+        raise ValueError(f"{twice} is given twice; use --weights to count a file more")
+    return files
+
+
+def check_weights(weights: list[float] | None, count: int) -> np.ndarray:
+    if weights is None:
+        return np.ones(count)
+    if len(weights) != count:
+        raise ValueError(f"{len(weights)} --weights for {count} files; one each")
+    if not np.isfinite(weights).all() or min(weights) < 0 or max(weights) == 0:
+        raise ValueError(f"--weights {weights}: expected numbers from 0, not all of them 0")
+    return np.array(weights)
+
+
+def align(soft: Soft, first: Soft) -> np.ndarray:
+    """The probabilities of `soft` in the row order of `first`. Raises ValueError naming the file and an id."""
+    place = {photo: row for row, photo in enumerate(soft.ids)}
+    lacking = [photo for photo in first.ids if photo not in place]
+    if lacking:
+        raise ValueError(f"{soft.path} lacks id {lacking[0]!r} of {first.path} ({len(lacking)} in all)")
+    if len(soft.ids) > len(first.ids):
+        extra = sorted(set(soft.ids) - set(first.ids))
+        raise ValueError(f"{soft.path} has id {extra[0]!r}, which {first.path} lacks ({len(extra)} in all)")
+    return soft.probabilities[[place[photo] for photo in first.ids]]
+
+
+def head_of(path: Path, named: str | None, soft: Soft) -> str:
+    """`mask`, `gender`, `age`, or the number of classes of a whole model, as a word. Raises ValueError."""
+    count = soft.probabilities.shape[1]
+    config = path.parent / "config.json"
+    if named is None and config.is_file():
+        heads = json.loads(config.read_text())["heads"]
+        named = heads[0]["name"] if heads[0]["name"] in HEADS else None
+    if named is None and count in HEADS.values():
+        raise ValueError(f"{path} has {count} classes; say which head it is: --mask, --gender or --age FILE")
+    if named and HEADS[named] != count:
+        raise ValueError(f"{path} has {count} classes, but {named} has {HEADS[named]}; first id {soft.ids[0]!r}")
+    return named or f"{count} classes"
+
+
+def blend(rows: list[np.ndarray], heads: list[str], weights: np.ndarray) -> np.ndarray:
+    """The weighted mean of probabilities per head; mask, gender and age recombined to 18 classes. Raises ValueError."""
+    means = {}
+    for head in dict.fromkeys(heads):
+        chosen = [i for i, other in enumerate(heads) if other == head]
+        if weights[chosen].sum() == 0:
+            raise ValueError(f"the --weights of all {head} files are 0")
+        means[head] = np.average([rows[i] for i in chosen], axis=0, weights=weights[chosen])
+    if len(means) == 1 and not set(means) & set(HEADS):
+        return next(iter(means.values()))
+    if set(means) == set(HEADS):
+        return combine(means["mask"], means["gender"], means["age"])
+    raise ValueError(
+        f"the files are of {', '.join(means)}: expected models of the same classes, or of mask, gender and age"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

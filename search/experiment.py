@@ -1,0 +1,128 @@
+"""An NNI experiment as a program sees it: start, look, stop, and be sure that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ENDED = {"SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED"}
+NNICTL = Path(sys.executable).with_name("nnictl")
+
+
+@dataclass(frozen=True)
+class TrialState:
+    id: str
+    number: int
+    status: str  # NNI's word
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    id: str
+    port: int
+    home: Path  # whose nni-experiments folder and registry it is in
+
+    @property
+    def page(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, what: str) -> Any:
+        """NNI's REST answer. Raises OSError where the manager does not answer."""
+        return ask(self.port, what)
+
+    def status(self) -> str:
+        """NNI's word for the experiment. Raises RuntimeError where its manager is gone or has errors."""
+        try:
+            answer = self.get("check-status")
+        except OSError as error:
+            raise RuntimeError(f"the manager of experiment {self.id} is gone ({error}); {self.logs()}") from error
+        if answer.get("errors") or answer["status"] == "ERROR":
+            raise RuntimeError(f"experiment {self.id}: {answer['status']} {answer.get('errors')}; {self.logs()}")
+        return answer["status"]
+
+    def logs(self) -> str:
+        return f"see {self.home / 'nni-experiments' / self.id / 'log'}"
+
+    def trials(self) -> list[TrialState]:
+        jobs = self.get("trial-jobs")
+        states = [
+            TrialState(
+                job["trialJobId"], job["sequenceId"], job["status"], json.loads(job["hyperParameters"][0])["parameters"]
+            )
+            for job in jobs
+            if job.get("hyperParameters")
+        ]
+        return sorted(states, key=lambda state: state.number)
+
+    def stop(self) -> None:
+        """Stops the experiment and every process of it. Raises RuntimeError naming the pids that stay."""
+        nnictl(self.home, "stop", self.id)
+        left = wait_for_end(self.id, 15)
+        for process in left:
+            print(f"ending process {process.pid}, left over from experiment {self.id}", flush=True)
+            process.kill()
+        left = wait_for_end(self.id, 5)
+        if left:
+            raise RuntimeError(f"processes of experiment {self.id} do not end: {[process.pid for process in left]}")
+
+
+def ask(port: int, what: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/nni/{what}", timeout=20) as answer:
+        return json.load(answer)
+
+
+def nnictl(home: Path, *words: str) -> subprocess.CompletedProcess:
+    """Runs nnictl with `home` as HOME; experiments of different homes do not see each other."""
+    environment = os.environ | {"HOME": str(home)}
+    return subprocess.run([NNICTL, *words], env=environment, capture_output=True, text=True, timeout=180, check=False)
+
+
+def start(config: Path, port: int, home: Path) -> Experiment:
+    """Runs `nnictl create` and waits for the manager's answer. Raises RuntimeError with what nnictl printed."""
+    created = nnictl(home, "create", "--config", str(config), "--port", str(port))
+    said = created.stdout + created.stderr
+    deadline = time.monotonic() + 30
+    while created.returncode == 0 and time.monotonic() < deadline:
+        try:
+            return Experiment(ask(port, "experiment")["id"], port, home)
+        except OSError:
+            time.sleep(0.5)
+    raise RuntimeError(f"nnictl create --config {config} --port {port} failed:\n{said}")
+
+
+def processes(experiment: str) -> list[psutil.Process]:
+    """The manager, dispatcher and trials of an experiment that still run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if experiment in process.cmdline() or process.environ().get("NNI_EXP_ID") == experiment:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for_end(experiment: str, seconds: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + seconds
+    while (left := processes(experiment)) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return left
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

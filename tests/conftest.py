@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests need no GPU and must give the same with one
+
+from draw import draw_competition
+
+PROJECT = Path(__file__).resolve().parent.parent
+REAL_PHOTOS = PROJECT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn competition of 20 people, and 5 to predict; read-only, its answers beside it."""
+    root = tmp_path_factory.mktemp("data") / "drawn"
+    draw_competition(root, people=20, eval_people=5, seed=3)
+    return root
+
+
+@pytest.fixture
+def data(drawn: Path, tmp_path: Path) -> Path:
+    """A copy of the drawn competition that a test may break."""
+    return Path(shutil.copytree(drawn, tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def quick(cache: Path, tmp_path: Path) -> list[str]:
+    """Options of a trial that takes a second."""
+    words = "--model squeezenet1_1 --pretrained false --resize 24 --epochs 2 --batch_size 32 --threads 2 --device cpu"
+    return [*words.split(), "--cache_dir", str(cache), "--model_dir", str(tmp_path / "outputs")]
+
+
+@pytest.fixture
+def real_photos() -> Path:
+    if not REAL_PHOTOS.is_dir():
+        pytest.skip(f"the real photos are not at {REAL_PHOTOS}")
+    return REAL_PHOTOS
