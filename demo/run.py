@@ -78,10 +78,7 @@ def search(config: Path) -> Experiment:
     finally:
         experiment.stop()
     if failed:
-        log = next(
-            (Path.home() / "nni-experiments" / experiment.id).glob(f"environments/*/trials/{failed[0].id}/stderr"), None
-        )
-        tail = "\n".join(log.read_text().splitlines()[-15:]) if log else "(no log)"
+        tail = "\n".join(experiment.trial_log(failed[0].id).splitlines()[-15:])
         raise RuntimeError(f"{len(failed)} trials did not succeed; {failed[0].id} is {failed[0].status}:\n{tail}")
     return experiment
 

@@ -65,6 +65,12 @@ class Experiment:
         ]
         return sorted(states, key=lambda state: state.number)
 
+    def trial_log(self, trial: str) -> str:
+        """What a local trial wrote to its standard error, empty where there is none."""
+        folder = self.home / "nni-experiments" / self.id / "environments" / "local-env" / "trials" / trial
+        file = folder / "trial.stderr"
+        return file.read_text() if file.is_file() else ""
+
     def stop(self) -> None:
         """Stops the experiment and every process of it. Raises RuntimeError naming the pids that stay."""
         nnictl(self.home, "stop", self.id)

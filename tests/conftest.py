@@ -36,7 +36,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(cache: Path, tmp_path: Path) -> list[str]:
     """Options of a trial that takes a second."""
-    words = "--model squeezenet1_1 --pretrained false --resize 24 --epochs 2 --batch_size 32 --threads 2 --device cpu"
+    words = "--model squeezenet1_1 --pretrained false --resize 24 --epochs 2 --batch_size 32 --threads 1 --device cpu"
     return [*words.split(), "--cache_dir", str(cache), "--model_dir", str(tmp_path / "outputs")]
 
 

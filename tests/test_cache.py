@@ -1,3 +1,6 @@
+import os
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,11 +124,18 @@ def test_of_two_trials_that_build_the_same_store_the_later_takes_the_earlier(tmp
 
 def test_the_least_recently_used_store_goes_first(tmp_path, ramp, capsys):
     path = save(tmp_path / "a.png", ramp)
-    mib = 2**-10
-    for side in (512, 513):
-        open_store([path], knobs(tmp_path, resize=(side, side), cache_gib=2.2 * mib), "photos")
-    open_store([path], knobs(tmp_path, resize=(512, 512), cache_gib=2.2 * mib), "photos")
-    open_store([path], knobs(tmp_path, resize=(514, 514), cache_gib=2.2 * mib), "photos")
+    bound = 2.2 * 2**-10  # GiB: two stores of 0.75 MiB and no third
+
+    def use(side, hours_ago):
+        open_store([path], knobs(tmp_path, resize=(side, side), cache_gib=bound), "photos")
+        for store in (tmp_path / "cache").iterdir():
+            if np.load(store / "photos.npy", mmap_mode="r").shape[1] == side:
+                os.utime(store, (time.time() - 3600 * hours_ago,) * 2)
+
+    use(512, hours_ago=3)
+    use(513, hours_ago=2)
+    use(512, hours_ago=1)
+    use(514, hours_ago=0)
     left = {np.load(p / "photos.npy").shape[1] for p in (tmp_path / "cache").iterdir()}
     assert left == {512, 514}
     assert "least recently used" in capsys.readouterr().out

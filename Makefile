@@ -1,0 +1,35 @@
+# make demo    the whole job on drawn photos, in some minutes
+# make test    everything that needs no Debian packages; `make quick` is its first minute
+PYTHON ?= python3
+PINS ?= -c constraints.txt  # `make setup PINS=` takes the newest versions that requirements.txt allows
+RUN := .venv/bin/python
+
+.PHONY: demo setup system test quick lint
+demo: setup
+	$(RUN) demo/run.py
+
+setup: .venv/installed data/demo
+
+.venv/installed: requirements.txt constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed (NNI); name one with PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install -r requirements.txt $(PINS)
+	touch $@
+
+data/demo: | .venv/installed
+	$(RUN) demo/draw.py data/demo
+
+# Debian packages that the tests marked ssh and browser need
+system:
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends openssh-server chromium
+
+lint: setup
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+
+quick: setup
+	$(RUN) -m pytest -m "not slow and not browser"
+
+test: lint
+	$(RUN) -m pytest -m "not browser"

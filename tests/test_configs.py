@@ -1,0 +1,67 @@
+"""The two configs and search spaces that the project ships, without starting NNI."""
+
+import json
+import shlex
+
+import pytest
+import yaml
+from conftest import PROJECT
+
+from config import convert, load
+from train import check_names
+
+CONFIGS = ["config_local.yml", "config_remote.yml"]
+
+
+def read(name):
+    return yaml.safe_load((PROJECT / name).read_text())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_nni_accepts_the_config(name, tmp_path, monkeypatch):
+    from nni.experiment.config import ExperimentConfig
+
+    key = tmp_path / "id_ed25519"
+    key.touch()
+    text = (PROJECT / name).read_text().replace("~/.ssh/id_ed25519", str(key))
+    for relative in ("search_space.json", "search_space_local.json", "baseline"):
+        text = text.replace(f": {relative}\n", f": {PROJECT / relative}\n")
+    (tmp_path / name).write_text(text)
+    config = ExperimentConfig.load(tmp_path / name)
+    config.validate()
+    assert config.trial_gpu_number is None  # a number never schedules on a machine with one GPU
+    assert config.tuner.name == "TPE"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_trial_command_is_one_that_train_py_understands_with_its_interpreter_named(name):
+    interpreter, script, *options = shlex.split(read(name)["trialCommand"])
+    assert interpreter.endswith("/.venv/bin/python")
+    assert script == "train.py"
+    config, _ = load(options, {}, {})
+    assert config.data_dir
+
+
+@pytest.mark.parametrize("name", ["search_space.json", "search_space_local.json"])
+def test_every_choice_of_a_search_space_is_possible(name):
+    space = json.loads((PROJECT / name).read_text())
+    for knob, entry in space.items():
+        for value in entry["_value"]:
+            convert(knob, value, name)
+            check_names(load([], {}, {knob: value})[0])
+
+
+def test_the_remote_search_space_keeps_the_choices_of_s3():
+    space = {name: entry["_value"] for name, entry in json.loads((PROJECT / "search_space.json").read_text()).items()}
+    assert (min(space["batch_size"]), max(space["batch_size"])) == (8, 128)
+    assert space["lr"] == [0.001, 0.01, 0.1]
+    assert space["model"] == ["Efficientnet_b0", "Efficientnet_b3", "Efficientnet_b6"]
+    assert set(space["criterion"]) == {"cross_entropy", "focal", "label_smoothing", "f1"}
+    assert set(space["augmentation"]) == {"BaseAugmentation", "AffineAugmentation", "GaussianAugmentation"}
+
+
+def test_the_v1_fixture_is_the_same_search():
+    old, new = read("tests/fixtures/config_v1.yml"), read("config_local.yml")
+    assert old["trial"]["command"] == " ".join(new["trialCommand"].split())
+    assert (old["maxTrialNum"], old["trialConcurrency"]) == (new["maxTrialNumber"], new["trialConcurrency"])
+    assert old["tuner"]["builtinTunerName"] == new["tuner"]["name"]

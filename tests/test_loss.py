@@ -1,0 +1,79 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from config import Config
+from loss import CRITERIA, balanced_weights
+from task import one_hot
+
+LABELS = torch.tensor([0, 2, 1, 2])
+TARGET = torch.from_numpy(one_hot(LABELS.numpy(), 3))
+LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [-1.0, 1.0, 0.0], [0.0, 3.0, 1.0]])
+ONES = torch.ones(3)
+
+
+def build(name, weights=ONES, **changes):
+    return CRITERIA.build(name, Config(**changes).values() | {"weights": weights})
+
+
+@pytest.mark.parametrize("name", sorted(CRITERIA.entries))
+def test_every_criterion_is_a_scalar_that_falls_along_its_gradient(name):
+    logits = LOGITS.clone().requires_grad_()
+    loss = build(name)(logits, TARGET)
+    assert loss.shape == ()
+    loss.backward()
+    assert build(name)(logits - 0.1 * logits.grad, TARGET) < loss
+
+
+@pytest.mark.parametrize("name", sorted(CRITERIA.entries))
+def test_every_criterion_takes_soft_targets_and_class_weights(name):
+    mixed = 0.7 * TARGET + 0.3 * TARGET.roll(1, dims=0)
+    assert torch.isfinite(build(name)(LOGITS, mixed))
+    weighted = build(name, weights=torch.tensor([3.0, 0.0, 0.0]))
+    assert weighted(LOGITS, TARGET) != build(name)(LOGITS, TARGET)
+
+
+def test_cross_entropy_is_torch_s():
+    torch.testing.assert_close(build("cross_entropy")(LOGITS, TARGET), functional.cross_entropy(LOGITS, LABELS))
+
+
+def test_focal_by_hand():
+    # two classes, p = 0.8 for the right one: -(1 - 0.8)^2 ln 0.8
+    logits = torch.log(torch.tensor([[0.8, 0.2]]))
+    loss = build("focal", weights=torch.ones(2), focal_gamma=2.0)(logits, torch.tensor([[1.0, 0.0]]))
+    assert loss.item() == pytest.approx(-0.04 * math.log(0.8), rel=1e-5)
+
+
+def test_focal_with_gamma_0_is_cross_entropy():
+    focal = build("focal", focal_gamma=0.0)(LOGITS, TARGET)
+    torch.testing.assert_close(focal, functional.cross_entropy(LOGITS, LABELS))
+
+
+def test_label_smoothing_by_hand():
+    # p = (0.7, 0.2, 0.1), true class 0, smoothing 0.1: the other two get 0.05 each
+    logits = torch.log(torch.tensor([[0.7, 0.2, 0.1]]))
+    loss = build("label_smoothing", smoothing=0.1)(logits, torch.tensor([[1.0, 0.0, 0.0]]))
+    expected = -(0.9 * math.log(0.7) + 0.05 * math.log(0.2) + 0.05 * math.log(0.1))
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_label_smoothing_is_torch_s_with_the_share_counted_among_all_classes():
+    # torch gives each of the k classes s / k; ours gives the other k - 1 classes s' / (k - 1): s = s' k / (k - 1)
+    ours = build("label_smoothing", smoothing=0.2)(LOGITS, TARGET)
+    torch.testing.assert_close(ours, functional.cross_entropy(LOGITS, LABELS, label_smoothing=0.2 * 3 / 2))
+
+
+def test_f1_by_hand():
+    # p = [[.8 .2] [.4 .6]], truth 0 and 1. class 0: 2*.8/(1.2+1); class 1: 2*.6/(.8+1)
+    logits = torch.log(torch.tensor([[0.8, 0.2], [0.4, 0.6]]))
+    loss = build("f1", weights=torch.ones(2))(logits, torch.eye(2))
+    assert loss.item() == pytest.approx(1 - (1.6 / 2.2 + 1.2 / 1.8) / 2, rel=1e-5)
+
+
+def test_balanced_weights_are_one_over_the_share_with_a_mean_of_1():
+    weights = balanced_weights(torch.tensor([[1.0, 0.0, 0.0]] * 3 + [[0.0, 1.0, 0.0]]))
+    assert weights[1] / weights[0] == pytest.approx(3)
+    assert weights[2] == 0
+    assert (3 * weights[0] + weights[1]) / 4 == pytest.approx(1)

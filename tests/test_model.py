@@ -1,0 +1,137 @@
+import pytest
+import timm
+import torch
+from efficientnet_pytorch import EfficientNet
+from safetensors.torch import save_file
+from torch import nn
+
+import model
+from config import Config
+from model import MODELS, build_model, fetch_weights, load_trunk, model_factory, read_weights
+
+KNOBS = Config(pretrained=False, resize=(224, 224)).values()
+EACH_FAMILY = ["Efficientnet_b0", "resnet18", "vgg11", "squeezenet1_1", "mobilenet_v3_small", "googlenet", "vit_b_16"]
+
+
+def forward(name, device="meta", side=224):
+    knobs = KNOBS | {"resize": (side, side)}
+    with torch.device(device):  # on "meta" nothing is allocated or computed, only shapes
+        network = build_model(name, 18, knobs)
+        return network.eval()(torch.zeros(2, 3, side, side))
+
+
+@pytest.mark.parametrize("name", [*EACH_FAMILY, "timm/resnet10t"])
+def test_a_model_of_each_family_gives_k_logits(name):
+    assert forward(name).shape == (2, 18)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(MODELS.entries) - set(EACH_FAMILY)))
+def test_every_model_gives_k_logits(name):
+    assert forward(name, side=299 if name == "inception_v3" else 224).shape == (2, 18)
+
+
+def test_all_of_torchvision_s_classifiers_are_there():
+    assert {"resnet50", "alexnet", "densenet121", "convnext_tiny", "swin_t", "inception_v3"} <= set(MODELS.entries)
+    assert {f"Efficientnet_b{i}" for i in range(8)} <= set(MODELS.entries)
+
+
+@pytest.mark.parametrize(("name", "near"), [("resnt18", "resnet18"), ("timm/resnet10", "resnet10t"), ("b0", None)])
+def test_an_unknown_model_gets_a_suggestion(name, near):
+    with pytest.raises(ValueError, match=f"Did you mean '{near}'" if near else "unknown model"):
+        model_factory(name)
+
+
+def test_efficientnet_with_silu_computes_what_stock_efficientnet_pytorch_does():
+    torch.manual_seed(0)
+    stock = EfficientNet.from_name("efficientnet-b0", image_size=64, num_classes=18).eval()
+    ours = build_model("Efficientnet_b0", 18, KNOBS | {"resize": (64, 64)}).eval()
+    ours.load_state_dict(stock.state_dict())
+    batch = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected, got = stock(batch), ours(batch.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
+
+
+def test_a_rectangle_needs_a_model_that_takes_one():
+    with pytest.raises(ValueError, match="vit_b_16 takes square photos"):
+        build_model("vit_b_16", 18, KNOBS | {"resize": (64, 96)})
+
+
+def trunk_and_head(classes):
+    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, classes))
+
+
+def test_the_trunk_is_loaded_and_the_last_layer_stays_new():
+    source, target = trunk_and_head(1000), trunk_and_head(18)
+    head = target[2].weight.clone()
+    load_trunk(target, source.state_dict(), "file")
+    assert torch.equal(target[0].weight, source[0].weight)
+    assert torch.equal(target[2].weight, head)
+
+
+def test_weights_of_the_same_classes_are_loaded_whole():
+    source, target = trunk_and_head(18), trunk_and_head(18)
+    load_trunk(target, source.state_dict(), "file")
+    assert torch.equal(target[2].weight, source[2].weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: state.pop("0.weight"), r"3 of its 9 tensors are missing or of another shape \(0.weight"),
+        (lambda state: state.update({"0.weight": torch.zeros(9, 9)}), "does not fit"),
+        (lambda state: state.update(neck=torch.zeros(1)), r"1 are unknown to it \(neck\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(change, says):
+    state = dict(trunk_and_head(1000).state_dict())
+    change(state)
+    with pytest.raises(ValueError, match=says):
+        load_trunk(trunk_and_head(18), state, "file")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.safetensors"])
+def test_weights_are_read_from_every_format(tmp_path, name):
+    state = trunk_and_head(3).state_dict()
+    (save_file if name.endswith("safetensors") else torch.save)(state, tmp_path / name)
+    assert torch.equal(read_weights(tmp_path / name)["0.weight"], state["0.weight"])
+
+
+def test_wrapped_weights_are_read(tmp_path):
+    torch.save({"epoch": 3, "state_dict": {"module.a": torch.ones(2)}}, tmp_path / "w.pt")
+    assert list(read_weights(tmp_path / "w.pt")) == ["a"]
+
+
+def test_a_file_that_could_run_code_is_refused(tmp_path):
+    torch.save(nn.Sequential(nn.Linear(1, 1)), tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="state_dict"):
+        read_weights(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("name", ["missing.pt", "text.pt", "text.safetensors"])
+def test_an_unreadable_weights_file_is_named(tmp_path, name):
+    if name.startswith("text"):
+        (tmp_path / name).write_text("weights")
+    with pytest.raises(ValueError, match=name):
+        read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["Efficientnet_b4", "resnet18", "timm/resnet10t"])
+def test_weights_that_cannot_be_fetched_say_what_to_pass(name, monkeypatch):
+    def offline(*given, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ValueError, match=r"OSError: no network.* Pass --weights FILE .* or --pretrained false"):
+        fetch_weights(name)
+
+
+def test_pretrained_models_start_from_what_is_fetched(monkeypatch):
+    fetched = model_factory("resnet18")(1000, (64, 64)).state_dict()
+    monkeypatch.setattr(model, "fetch_weights", lambda name: fetched)
+    network = build_model("resnet18", 18, KNOBS | {"pretrained": True})
+    assert torch.equal(network.conv1.weight, fetched["conv1.weight"])
+    assert network.fc.out_features == 18

@@ -1,0 +1,69 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictions import check_hard, read_soft, write_hard, write_soft
+from task import softmax
+
+IDS = ("b.jpg", "a.jpg", "001.jpg")
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3]])
+
+
+def test_a_soft_file_is_read_as_written(tmp_path):
+    write_soft(tmp_path / "soft.csv", "ImageID", IDS, PROBABILITIES)
+    assert (tmp_path / "soft.csv").read_text().splitlines()[:2] == ["ImageID,ans,0,1,2", "b.jpg,0,0.7,0.2,0.1"]
+    soft = read_soft(tmp_path / "soft.csv")
+    assert soft.ids == IDS
+    assert soft.id_column == "ImageID"
+    assert not soft.were_logits
+    np.testing.assert_allclose(soft.probabilities, PROBABILITIES)
+
+
+@pytest.mark.parametrize("logits", [[[2.0, -1.0, 0.5]], [[12.0, 3.0, 1.0]]])
+def test_raw_logits_are_recognised_and_softmaxed(tmp_path, logits):
+    write_soft(tmp_path / "old.csv", "ImageID", IDS[:1], np.array(logits))
+    soft = read_soft(tmp_path / "old.csv")
+    assert soft.were_logits
+    np.testing.assert_allclose(soft.probabilities, softmax(np.array(logits)))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ImageID,ans,0,1\na,0,0.5,\n", "soft.csv: id 'a' has a value that is not a finite number"),
+        ("ImageID,ans,0,1\na,0,nan,1\n", "id 'a'"),
+        ("ImageID,ans,0,1\na,0,inf,1\n", "id 'a'"),
+        ("ImageID,ans,0,1\na,0,.5,.5\na,0,.5,.5\n", "id 'a' stands twice"),
+        ("ImageID,ans,0,2\na,0,.5,.5\n", 'expected an id column, ans and "0".."K-1"'),
+        ("ImageID,ans\na,0\n", "expected an id column"),
+        ("ImageID,ans,0,1\n", "has no rows"),
+        ("", "is not a CSV"),
+    ],
+)
+def test_a_soft_file_that_cannot_be_voted_with_is_refused(tmp_path, text, says):
+    (tmp_path / "soft.csv").write_text(text)
+    with pytest.raises(ValueError, match=says):
+        read_soft(tmp_path / "soft.csv")
+
+
+def test_a_hard_file_has_the_competition_s_rows(tmp_path):
+    write_hard(tmp_path / "hard.csv", "ImageID", "ans", IDS, [0, 2, 1])
+    assert (tmp_path / "hard.csv").read_text() == "ImageID,ans\nb.jpg,0\na.jpg,2\n001.jpg,1\n"
+    check_hard(tmp_path / "hard.csv", "ImageID", "ans", IDS, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda table: table.iloc[::-1], "line 2: expected 'b.jpg', found '001.jpg'"),
+        (lambda table: table.iloc[1:], "expected 3 rows, found 2"),
+        (lambda table: table.assign(ans=3), r"line 2 \(b.jpg\): '3' is not a class from 0 to 2"),
+        (lambda table: table.assign(ans=0.5), "'0.5' is not a class"),
+        (lambda table: table.rename(columns={"ans": "answer"}), "expected the columns ImageID,ans"),
+    ],
+)
+def test_a_hard_file_that_the_competition_would_refuse_is_found(tmp_path, change, says):
+    table = pd.DataFrame({"ImageID": IDS, "ans": [0, 1, 2]})
+    change(table).to_csv(tmp_path / "hard.csv", index=False)
+    with pytest.raises(ValueError, match=says):
+        check_hard(tmp_path / "hard.csv", "ImageID", "ans", IDS, 3)

@@ -1,0 +1,183 @@
+"""Real experiments with nnictl, each with its own HOME, port and time limit."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import PROJECT
+
+from experiment import ENDED, NNICTL, ask, free_port, nnictl, processes, start
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Starts experiments; stops them after the test and sees that nothing is left of them."""
+    running = []
+
+    def begin(config):
+        path = tmp_path / "config.yml"
+        path.write_text(yaml.safe_dump(config))
+        running.append(start(path, free_port(), tmp_path))
+        return running[-1]
+
+    yield begin
+    for experiment in running:
+        experiment.stop()
+        assert processes(experiment.id) == []
+
+
+def wait(experiment, until, seconds):
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, f"{experiment.status()} {experiment.trials()}"
+        time.sleep(0.5)
+
+
+def all_ended(experiment, count):
+    trials = experiment.trials()
+    return len(trials) == count and all(trial.status in ENDED for trial in trials)
+
+
+def final_metrics(experiment):
+    """The final metric that NNI keeps for each trial."""
+    entries = [entry for entry in experiment.get("metric-data") if entry["type"] == "FINAL"]
+    return {entry["trialJobId"]: json.loads(json.loads(entry["data"])) for entry in entries}
+
+
+def test_trials_that_start_together_train_with_the_parameters_on_record(launch, tmp_path):
+    """Even trials start late, so NNI hands them other trials' parameters; what they take must be their own."""
+    out = tmp_path / "out"
+    out.mkdir()
+    experiment = launch(
+        {
+            "searchSpace": {"x": {"_type": "uniform", "_value": [0, 1]}},
+            "trialCommand": f"{sys.executable} late_trial.py {out}",
+            "trialCodeDirectory": str(PROJECT / "tests" / "fixtures"),
+            "trialConcurrency": 2,
+            "maxTrialNumber": 8,
+            "maxExperimentDuration": "5m",
+            "tuner": {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}},
+            "trainingService": {"platform": "local"},
+        }
+    )
+    wait(experiment, lambda: all_ended(experiment, 8), 180)
+    trials, finals = experiment.trials(), final_metrics(experiment)
+    assert [trial.status for trial in trials] == ["SUCCEEDED"] * 8
+    told = {trial.id: json.loads((out / f"{trial.id}.json").read_text()) for trial in trials}
+    assert any(words["handed"] != words["taken"] for words in told.values()), "the fault did not occur; nothing shown"
+    for trial in trials:
+        assert told[trial.id]["taken"] == trial.parameters
+        assert finals[trial.id]["default"] == trial.parameters["x"]
+
+
+def small_search(drawn, tmp_path, **changes):
+    """config_local.yml's search, made small, on the drawn photos of the tests."""
+    config = yaml.safe_load((PROJECT / "config_local.yml").read_text())
+    config["trialCommand"] = (
+        f"{sys.executable} train.py --data_dir {drawn} --model_dir {tmp_path / 'outputs'} "
+        "--pretrained false --resize 24 --threads 1 --model resnet18 --epochs 2"
+    )
+    config["searchSpace"] = {"lr": {"_type": "choice", "_value": [0.001, 0.002]}}
+    del config["searchSpaceFile"]
+    return config | {"trialCodeDirectory": str(PROJECT / "baseline"), "maxTrialNumber": 2} | changes
+
+
+def test_a_v1_config_runs_the_same_search(launch, drawn, tmp_path):
+    config = yaml.safe_load((PROJECT / "tests" / "fixtures" / "config_v1.yml").read_text())
+    small = small_search(drawn, tmp_path)
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps(small["searchSpace"]))
+    config |= {"maxTrialNum": 2, "searchSpacePath": str(space)}
+    config["trial"] |= {"command": small["trialCommand"], "codeDir": small["trialCodeDirectory"]}
+    experiment = launch(config)
+    wait(experiment, lambda: all_ended(experiment, 2), 180)
+    finals = final_metrics(experiment)
+    for trial in experiment.trials():
+        assert trial.status == "SUCCEEDED"
+        folder = tmp_path / "outputs" / experiment.id / trial.id
+        assert json.loads((folder / "config.json").read_text())["parameters"]["lr"] == trial.parameters["lr"]
+        metrics = json.loads((folder / "summary.json").read_text())["metrics"]
+        assert finals[trial.id]["default"] == metrics["val_accuracy"]
+        assert len(pd.read_csv(folder / "hard.csv")) == 35
+
+
+def test_a_trial_that_nni_stops_leaves_a_valid_run_folder(launch, drawn, tmp_path):
+    config = small_search(drawn, tmp_path, maxTrialNumber=1, trialConcurrency=1)
+    config["trialCommand"] += "000"  # 2000 epochs
+    experiment = launch(config)
+    outputs = tmp_path / "outputs" / experiment.id
+    wait(experiment, lambda: list(outputs.glob("*/history.jsonl")), 120)
+    (trial,) = experiment.trials()
+    killed = nnictl(tmp_path, "trial", "kill", experiment.id, "--trial_id", trial.id)
+    assert killed.returncode == 0, killed.stdout
+    wait(experiment, lambda: experiment.trials()[0].status in ENDED, 30)
+    assert experiment.trials()[0].status == "USER_CANCELED"
+    summary = json.loads((outputs / trial.id / "summary.json").read_text())
+    assert summary["status"] == "INTERRUPTED"
+    assert summary["test"]["predicted"] is False
+    assert len(pd.read_csv(outputs / trial.id / "val_soft.csv")) == 28
+
+
+def test_a_misspelt_knob_fails_its_trial_at_once_and_says_so_in_its_log(launch, drawn, tmp_path):
+    config = small_search(drawn, tmp_path, maxTrialNumber=1, trialConcurrency=1)
+    config["searchSpace"] = {"batchsize": {"_type": "choice", "_value": [8, 16]}}
+    experiment = launch(config)
+    wait(experiment, lambda: all_ended(experiment, 1), 90)
+    assert experiment.trials()[0].status == "FAILED"
+    log = experiment.trial_log(experiment.trials()[0].id)
+    assert "unknown knob from NNI: 'batchsize'. Did you mean 'batch_size'?" in log
+
+
+def test_a_config_that_nni_refuses_is_an_error_with_its_words(tmp_path):
+    path = tmp_path / "config.yml"
+    path.write_text("trialCommand: python train.py\n")
+    with pytest.raises(RuntimeError, match="nnictl create"):
+        start(path, free_port(), tmp_path)
+
+
+def test_the_demo_searches_blends_and_shows_the_leak(tmp_path):
+    if not (PROJECT / "data" / "demo").is_dir():
+        pytest.skip("the demo data is not drawn; make setup draws it")
+    environment = os.environ | {"HOME": str(tmp_path), "COLUMNS": "140"}
+    ran = subprocess.run(
+        [sys.executable, PROJECT / "demo" / "run.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    experiment = re.search(r"watch it at http://127.0.0.1:\d+  \(experiment (\w+)\)", ran.stdout).group(1)
+    outputs = PROJECT / "outputs" / experiment
+    try:
+        assert processes(experiment) == []
+        submission = pd.read_csv(outputs / "submission.csv")
+        truth = pd.read_csv(PROJECT / "data" / "demo-truth.csv")
+        assert submission["ImageID"].tolist() == truth["ImageID"].tolist()
+        accuracy = (submission["ans"] == truth["ans"]).mean()
+        assert f"accuracy {accuracy:.3f}" in ran.stdout
+        claims = re.search(r"would have claimed (\S+), .* says (\S+); on new people it is (\S+)\.", ran.stdout, re.S)
+        photo, person, truth = (float(number) for number in claims.groups())
+        assert photo > max(person, truth)
+        assert len(list(outputs.glob("*/soft.csv"))) == 6
+        assert str(outputs / "submission.csv") in ran.stdout
+        assert "about" in ran.stdout
+        assert "to go" in ran.stdout
+    finally:
+        shutil.rmtree(outputs)
+
+
+def test_nnictl_is_the_one_installed_beside_this_python():
+    assert NNICTL.is_file()
+    with pytest.raises(OSError, match="refused"):
+        ask(free_port(), "version")

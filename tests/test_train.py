@@ -1,0 +1,354 @@
+"""Whole trials on drawn photos, and each defect of older systems that must not return."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import PROJECT
+from sklearn.metrics import accuracy_score, f1_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import inference
+import train
+from augment import AUGMENTATIONS
+from predictions import read_soft
+
+PROBABILITIES = [str(number) for number in range(18)]
+
+
+def run_trial(root, quick, *words):
+    """The run folder of a trial on `root`; `quick` ends with --model_dir."""
+    train.main(["--data_dir", str(root), *quick, *map(str, words)])
+    return newest(quick)
+
+
+def newest(quick):
+    return max(Path(quick[-1]).glob("*/*"), key=lambda folder: folder.stat().st_mtime_ns)
+
+
+def failure(root, quick, *words):
+    with pytest.raises(SystemExit) as stop:
+        run_trial(root, quick, *words)
+    return str(stop.value)
+
+
+def load_json(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def history(folder):
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What a trial tells NNI: the intermediate results and the final one, in order."""
+    words = []
+    monkeypatch.setattr(train.Trial, "report", lambda self, metrics: words.append(("epoch", metrics)))
+    monkeypatch.setattr(train.Trial, "finish", lambda self, metrics: words.append(("final", metrics)))
+    return words
+
+
+def test_a_trial_leaves_its_run_folder(drawn, quick):
+    folder = run_trial(drawn, quick, "--name", "mine")
+    assert folder.parent.name == "mine"
+    names = {p.name.split(".vm")[0].split(".tfevents")[0] for p in folder.iterdir()}
+    expected = "config.json history.jsonl best.pt last.pt val_soft.csv soft.csv hard.csv summary.json events.out"
+    assert names == set(expected.split())
+    summary = load_json(folder, "summary.json")
+    assert summary["status"] == "SUCCEEDED"
+    assert summary["test"] == {"predicted": True, "photos": 35, "unreadable": {}}
+    config = load_json(folder, "config.json")
+    assert config["parameters"]["epochs"] == 2
+    assert config["folds"]["count"] == 5
+    assert config["folds"]["train"] + config["folds"]["validation"] == 140
+    assert len(config["heads"][0]["classes"]) == 18
+    assert [row["epoch"] for row in history(folder)] == [1, 2]
+
+
+def test_weights_and_state_load_without_running_code(drawn, quick):
+    folder = run_trial(drawn, quick)
+    best = torch.load(folder / "best.pt", weights_only=True)
+    last = torch.load(folder / "last.pt", weights_only=True)
+    assert set(last) == {"epoch", "model", "optimizer", "generator", "torch_generator"}
+    assert best.keys() == last["model"].keys()
+
+
+def test_nni_is_told_validation_metrics_alone_and_the_best_epoch_s_at_the_end(drawn, quick, told):
+    folder = run_trial(drawn, quick, "--epochs", 4, "--lr", 0.01)
+    rows = history(folder)
+    assert [kind for kind, _ in told] == ["epoch"] * 4 + ["final"]
+    for (_, metrics), row in zip(told, rows, strict=False):
+        assert metrics["default"] == metrics["accuracy"] == row["val_accuracy"]
+        assert (metrics["macro_f1"], metrics["loss"]) == (row["val_macro_f1"], row["val_loss"])
+    best = max(rows, key=lambda row: row["val_accuracy"])
+    assert told[-1][1]["default"] == best["val_accuracy"]
+    assert load_json(folder, "summary.json")["best_epoch"] == best["epoch"]
+
+
+def test_macro_f1_can_be_the_objective(drawn, quick, told):
+    folder = run_trial(drawn, quick, "--metric", "macro_f1", "--epochs", 3)
+    assert told[-1][1]["default"] == max(row["val_macro_f1"] for row in history(folder))
+
+
+def test_the_objective_is_the_metric_over_every_validation_photo_once(drawn, quick):
+    """7 does not divide 28: a last batch that is dropped, or a mean of batch means, would show."""
+    folder = run_trial(drawn, quick, "--valid_batch_size", 7.0, "--epochs", 3)
+    table = pd.read_csv(folder / "val_soft.csv", dtype={"group": str})
+    assert len(table) == load_json(folder, "config.json")["folds"]["validation"] == table["id"].nunique()
+    decided = table[PROBABILITIES].to_numpy().argmax(axis=1)
+    metrics = load_json(folder, "summary.json")["metrics"]
+    assert metrics["val_accuracy"] == pytest.approx(accuracy_score(table["label"], decided))
+    expected = f1_score(table["label"], decided, labels=range(18), average="macro", zero_division=0)
+    assert metrics["val_macro_f1"] == pytest.approx(expected)
+    np.testing.assert_allclose(table[PROBABILITIES].sum(axis=1), 1, atol=1e-6)
+
+
+def test_people_who_validate_are_not_trained_on(drawn, quick, monkeypatch):
+    seen = set()
+    original = train.feed
+
+    def watch(store, batches, *rest):
+        seen.update(np.concatenate(batches).tolist())
+        return original(store, batches, *rest)
+
+    monkeypatch.setattr(train, "feed", watch)
+    monkeypatch.setattr(train.Learner, "predict", lambda self, store, rows: np.zeros((len(rows), 18), np.float32))
+    folder = run_trial(drawn, quick)
+    validating = set(pd.read_csv(folder / "val_soft.csv", dtype=str)["group"])
+    data = train.read(str(drawn), "auto", {"classification": "multi", "age_boundaries": (30, 60)})
+    trained = {data.train.groups[row] for row in seen}
+    assert len(validating) == 4  # a fifth of 20 people
+    assert len(trained) == 16
+    assert not trained & validating
+
+
+def test_validation_and_test_photos_are_not_augmented(drawn, quick, monkeypatch):
+    counts = Counter()
+    black = "BlackAugmentation"
+    monkeypatch.setitem(AUGMENTATIONS.entries, black, lambda: lambda photos, generator: counts.update(
+        photos=len(photos)) or torch.zeros(photos.shape))  # fmt: skip
+    folder = run_trial(drawn, quick, "--augmentation", black)
+    assert counts["photos"] == 2 * 112  # two epochs of the training photos and nothing else
+    for name in ("val_soft.csv", "soft.csv"):
+        values = pd.read_csv(folder / name)[PROBABILITIES].to_numpy()
+        assert len(np.unique(values.round(6), axis=0)) > 1  # black photos would all be predicted alike
+
+
+def test_a_test_photo_is_seen_as_the_same_photo_is_in_validation(data, quick):
+    """Cropped, resized and normalised alike: a copy among the test photos gets the same probabilities."""
+    table = pd.read_csv(data / "train" / "train.csv", dtype=str)
+    copies = {}
+    images = pd.read_csv(data / "eval" / "info.csv")["ImageID"].tolist()
+    for name, person in zip(images, table["path"], strict=False):
+        original = next(p for p in (data / "train" / "images" / person).iterdir() if p.stem == "normal")
+        shutil.copy(original, data / "eval" / "images" / name)
+        copies[original.relative_to(data).as_posix()] = name
+    folder = run_trial(data, quick, "--crop", 200, "--batch_size", 32)
+    soft = read_soft(folder / "soft.csv")
+    rows = dict(zip(soft.ids, soft.probabilities, strict=True))
+    checked = 0
+    for line in pd.read_csv(folder / "val_soft.csv").to_dict("records"):
+        if line["id"] in copies:
+            expected = [line[name] for name in PROBABILITIES]
+            np.testing.assert_allclose(rows[copies[line["id"]]], expected, atol=1e-5)
+            checked += 1
+    assert checked == 4
+
+
+def test_the_test_photos_are_predicted_once_with_the_best_weights(drawn, quick, monkeypatch):
+    calls = []
+    original = train.predict_test
+    monkeypatch.setattr(train, "predict_test", lambda run, config, data, model, prior: calls.append(
+        {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ) or original(run, config, data, model, prior))  # fmt: skip
+    folder = run_trial(drawn, quick, "--epochs", 3)
+    assert len(calls) == 1
+    for name, tensor in torch.load(folder / "best.pt", weights_only=True).items():
+        assert torch.equal(calls[0][name], tensor)
+
+
+@pytest.mark.parametrize("kind", ["mask", "gender", "age"])
+def test_separate_heads_are_trained_and_written(drawn, quick, kind):
+    folder = run_trial(drawn, quick, "--classification", kind, "--epochs", 1)
+    count = 2 if kind == "gender" else 3
+    assert pd.read_csv(folder / "soft.csv").shape == (35, 2 + count)
+    assert load_json(folder, "config.json")["heads"][0]["name"] == kind
+
+
+def test_all_trials_share_their_folds_whatever_their_seed_and_classes(drawn, quick):
+    hashes = set()
+    for words in (("--seed", 1), ("--seed", 2, "--classification", "age", "--age_boundaries", 30, 58), ("--fold", 3)):
+        folder = run_trial(drawn, quick, "--epochs", 1, *words)
+        hashes.add(load_json(folder, "config.json")["folds"]["hash"])
+    assert len(hashes) == 1
+
+
+def test_the_same_seed_gives_the_same_trial(drawn, quick):
+    words = ("--augmentation", "AffineAugmentation", "--class_weights", "balanced", "--criterion", "focal")
+    first, second = (run_trial(drawn, quick, *words) for _ in range(2))
+    assert first != second
+    assert (first / "soft.csv").read_bytes() == (second / "soft.csv").read_bytes()
+
+
+def test_held_out_photos_show_what_a_split_by_photo_would_claim(drawn, quick):
+    folder = run_trial(drawn, quick, "--photo_holdout", 0.2)
+    assert 0 <= history(folder)[0]["photo_split_accuracy"] <= 1
+    assert load_json(folder, "config.json")["folds"]["holdout"] > 0
+    assert "photo_split_macro_f1" in load_json(folder, "summary.json")["metrics"]
+
+
+def test_tensorboard_has_scalars_a_figure_and_hparams(drawn, quick):
+    folder = run_trial(drawn, quick)
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    assert {"train_loss", "val_accuracy", "val_macro_f1", "lr", "best/accuracy"} <= set(events.Tags()["scalars"])
+    assert [event.value for event in events.Scalars("val_accuracy")] == pytest.approx(
+        [row["val_accuracy"] for row in history(folder)]
+    )
+    assert len(events.Images("validation")) == 2
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_without_a_test_part_the_trial_says_so(data, quick):
+    shutil.rmtree(data / "eval")
+    folder = run_trial(data, quick, "--epochs", 1)
+    assert not (folder / "soft.csv").exists()
+    assert "has no eval part" in load_json(folder, "summary.json")["test"]["reason"]
+
+
+def spoil(root, count=2):
+    photos = sorted((root / "train" / "images").glob("00000[34]*/mask1.*"))[:count]
+    for photo in photos:
+        photo.write_bytes(photo.read_bytes()[:300])
+    return [photo.relative_to(root).as_posix() for photo in photos]
+
+
+def test_unreadable_photos_are_listed_together(data, quick):
+    names = spoil(data)
+    message = failure(data, quick)
+    assert "2 of the labelled photos cannot be read" in message
+    assert "--skip_unreadable" in message
+    assert all(name in message for name in names)
+    summary = load_json(newest(quick), "summary.json")
+    assert summary["status"] == "FAILED"
+    assert names[0] in summary["error"]
+
+
+def test_unreadable_photos_can_be_left_out(data, quick):
+    names = spoil(data)
+    folder = run_trial(data, quick, "--skip_unreadable")
+    assert [line.split(":")[0] for line in load_json(folder, "summary.json")["unreadable"]] == names
+
+
+def test_a_test_photo_that_cannot_be_read_gets_the_most_frequent_class_and_is_named(data, quick):
+    ids = pd.read_csv(data / "eval" / "info.csv")["ImageID"].tolist()
+    (data / "eval" / "images" / ids[0]).write_text("no photo")
+    (data / "eval" / "images" / ids[5]).unlink()
+    folder = run_trial(data, quick)
+    prior = load_json(folder, "config.json")["prior"]
+    hard = pd.read_csv(folder / "hard.csv")
+    assert hard["ImageID"].tolist() == ids
+    assert hard["ans"][0] == hard["ans"][5] == int(np.argmax(prior))
+    np.testing.assert_allclose(read_soft(folder / "soft.csv").probabilities[0], prior, atol=1e-6)
+    assert set(load_json(folder, "summary.json")["test"]["unreadable"]) == {ids[0], ids[5]}
+
+
+def test_a_loss_that_becomes_nan_fails_with_epoch_and_rate_and_keeps_the_last_good_weights(drawn, quick):
+    words = ("--optimizer", "SGD", "--schedule", "step", "--lr_decay_step", 1, "--epochs", 3)
+    message = failure(drawn, quick, *words, "--lr", 1e25)
+    assert "epoch 1: the loss became" in message
+    assert "at learning rate 1e+25" in message
+    assert "no epoch ended before it" in message
+    assert load_json(newest(quick), "summary.json")["status"] == "FAILED"
+
+
+def test_weights_of_an_epoch_before_nan_are_kept(drawn, quick, monkeypatch):
+    original = train.train_epoch
+    calls = []
+
+    def second_diverges(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise FloatingPointError("the loss became nan at learning rate 0.1")
+        return original(*given)
+
+    monkeypatch.setattr(train, "train_epoch", second_diverges)
+    assert "epoch 2: the loss became nan at learning rate 0.1; best.pt keeps epoch 1" in failure(drawn, quick)
+    folder = newest(quick)
+    assert torch.load(folder / "best.pt", weights_only=True)
+    assert len(pd.read_csv(folder / "val_soft.csv")) == 28
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--criterion", "focl"), "unknown criterion 'focl'. Did you mean 'focal'"),
+        (("--augmentation", "Base"), "unknown augmentation 'Base'"),
+        (("--metric", "f1"), "unknown metric 'f1'. Known: accuracy, macro_f1"),
+        (("--schedule", "cosin"), "Did you mean 'cosine'"),
+        (("--optimizer", "adamm"), "unknown optimizer"),
+        (("--model", "resnt18"), "Did you mean 'resnet18'"),
+        (("--dataset", "Mask"), "unknown dataset 'Mask'"),
+        (("--fold", 7), "fold 7 does not exist"),
+        (("--weights", "gone.pt"), "gone.pt: no such file"),
+    ],
+)
+def test_a_bad_choice_ends_the_trial_at_once(drawn, quick, words, says):
+    assert says in failure(drawn, quick, *words)
+    assert not list(Path(quick[-1]).glob("*/*/history.jsonl"))
+
+
+def start_trial_process(root, quick, *words):
+    command = [sys.executable, PROJECT / "baseline" / "train.py", "--data_dir", root, *quick, *words]
+    return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_trial_leaves_a_valid_run_folder_that_inference_completes(drawn, quick, number):
+    process = start_trial_process(drawn, quick, "--epochs", 500)
+    outputs = Path(quick[-1])
+    wait_for(lambda: list(outputs.glob("*/*/val_soft.csv")) or process.poll() is not None)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT, output.decode()
+    assert b"Traceback" not in output
+    folder = newest(quick)
+    summary = load_json(folder, "summary.json")
+    assert summary["status"] == "INTERRUPTED"
+    assert summary["test"]["predicted"] is False
+    assert summary["test"]["next"] == f"python baseline/inference.py {folder}"
+    assert not (folder / "soft.csv").exists()
+    assert len(pd.read_csv(folder / "val_soft.csv")) == 28
+    inference.main([str(folder)])
+    assert len(read_soft(folder / "soft.csv").ids) == 35
+    assert load_json(folder, "summary.json")["test"]["predicted"] is True
+
+
+def test_a_copy_of_baseline_under_any_name_runs_from_anywhere(drawn, quick, tmp_path):
+    copy = tmp_path / "trial_code"
+    shutil.copytree(PROJECT / "baseline", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"SM_CHANNEL_TRAIN": str(drawn / "train"), "SM_MODEL_DIR": str(tmp_path / "by_environment")}
+    words = [word for word in quick if word not in quick[-2:]]
+    ran = subprocess.run(
+        [sys.executable, "train.py", *words], cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert list((tmp_path / "by_environment").glob("exp/*/hard.csv"))
