@@ -14,6 +14,13 @@ from cache import Store
 Batches = list[np.ndarray]  # rows of each batch
 
 
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises ValueError for a GPU that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no GPU here; pass --device cpu or auto")
+    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
+
+
 def shuffled(rows: np.ndarray, batch_size: int, generator: torch.Generator) -> Batches:
     """`rows` in random order, in batches of at most batch_size whose sizes differ by one at most.
 

@@ -18,18 +18,11 @@ from augment import to_float
 from cache import open_store
 from config import Config, restore
 from dataset import Data, read
-from engine import feed, in_order, normaliser, predict
+from engine import choose_device, feed, in_order, normaliser, predict
 from model import build_model
 from predictions import check_hard, write_hard, write_soft
 from progress import Progress
 from run import Run, open_run
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one. Raises ValueError for a GPU that is not there."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no GPU here; pass --device cpu or auto")
-    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
 
 
 def predict_test(run: Run, config: Config, data: Data, model: nn.Module, prior: np.ndarray) -> None:

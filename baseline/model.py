@@ -92,7 +92,7 @@ def fetch_weights(name: str) -> State:
 
             address = url_map[name.lower().replace("_", "-")]
             return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
-        return models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
+        return models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True, weights_only=True)
     except Exception as error:  # each library and network fails in its own way
         raise ValueError(
             f"the ImageNet weights of {name} could not be fetched ({type(error).__name__}: {str(error)[:200]}). "

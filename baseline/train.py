@@ -4,105 +4,34 @@ from __future__ import annotations
 
 import platform
 import sys
-import time
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import events
-from augment import AUGMENTATIONS, to_float
+from augment import AUGMENTATIONS
 from cache import Store, open_store
 from config import Config, load
 from dataset import Data, read
-from engine import Batches, feed, in_order, normaliser, predict, shuffled, train_epoch
 from folds import Split, split
-from inference import choose_device, predict_test
-from loss import CRITERIA, balanced_weights
+from inference import predict_test
+from learner import Learner, prepare
+from loss import CRITERIA
 from metrics import METRICS, evaluate
-from model import build_model, model_factory
-from optim import SCHEDULES, build_optimizer, optimizer_class, schedule_name
+from model import model_factory
+from optim import SCHEDULES, optimizer_class, schedule_name
 from predictions import write_validation
-from progress import duration
 from run import Run, create_run
 from trial import Trial, die_of_interrupt, environment, start_trial
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
 VERSIONS = ("torch", "torchvision", "timm", "efficientnet-pytorch", "nni", "numpy", "pandas", "pillow")
-
-
-@dataclass
-class Learner:
-    """What an epoch needs beside the photos. `targets` (N, K) lie on the device."""
-
-    config: Config
-    device: torch.device
-    generator: torch.Generator  # order and augmentation; on the CPU, so that a GPU draws the same
-    model: nn.Module
-    criterion: Any
-    optimizer: torch.optim.Optimizer
-    schedule: Any
-    augment: Any
-    normalise: Any
-    targets: torch.Tensor
-    started: float
-
-    def train(self, store: Store, rows: np.ndarray, epoch: int) -> dict[str, float]:
-        """Epoch `epoch`, from 1: its history entries."""
-        batches = shuffled(rows, self.config.batch_size, self.generator)
-        watch = self.teller(epoch, batches)
-        began = time.monotonic()
-        loss = train_epoch(
-            self.model,
-            feed(store, batches, lambda photos: self.normalise(self.augment(photos, self.generator)), self.device),
-            (self.targets[batch] for batch in batches),
-            self.criterion,
-            self.optimizer,
-            lambda step: self.config.lr * self.schedule(epoch - 1 + step / len(batches)),
-            watch,
-            self.config.log_interval,
-        )
-        seconds = time.monotonic() - began
-        rate = self.optimizer.param_groups[0]["lr"]
-        return {"train_loss": loss, "lr": rate, "seconds": seconds, "images_per_second": len(rows) / seconds}
-
-    def predict(self, store: Store, rows: np.ndarray) -> np.ndarray:
-        """Logits (N, K) of `rows` with the evaluation transform."""
-        batches = in_order(rows, self.config.valid_batch_size)
-        photos = feed(store, batches, lambda photos: self.normalise(to_float(photos)), self.device)
-        return predict(self.model, photos, lambda done: None)
-
-    def teller(self, epoch: int, batches: Batches) -> Any:
-        """A watch() that prints where the trial stands and how long it still takes."""
-        began, total, steps = time.monotonic(), self.config.epochs, len(batches)
-
-        def tell(done: int, loss: float) -> None:
-            now = time.monotonic()
-            rate = sum(map(len, batches[:done])) / (now - began)
-            to_go = (now - self.started) / (epoch - 1 + done / steps) * (total - epoch + 1 - done / steps)
-            print(
-                f"epoch {epoch}/{total} step {done}/{steps} loss {loss:.4f} lr "
-                f"{self.optimizer.param_groups[0]['lr']:.3g}, {rate:.0f} images/s, {duration(to_go)} to go",
-                flush=True,
-            )
-
-        return tell
-
-    def state(self, epoch: int) -> dict[str, Any]:
-        """All that a resumed trial needs, as tensors and numbers. The schedule is a function of the epoch."""
-        return {
-            "epoch": epoch,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "torch_generator": torch.get_rng_state(),
-        }
 
 
 def main(argv: list[str]) -> None:
@@ -118,7 +47,7 @@ def main(argv: list[str]) -> None:
             run_trial(trial, config, overrides, run)
     except KeyboardInterrupt:
         die_of_interrupt()
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -151,9 +80,9 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
     )
     prior = data.train.target[folds.train].mean(axis=0)
     describe(run, config, overrides, data, folds, prior)
+    learner = prepare(config, data, folds.train)  # before decoding, which is in vain where weights cannot be had
     store = open_store(data.train.paths, config, "training photos")
     folds = leave_unreadable(run, config, data, folds, store)
-    learner = prepare(config, data, folds)
     with closing(events.open_events(run.path)) as writer:
         best = train_and_validate(trial, config, data, folds, store, learner, run, writer)
         events.write_hparams(writer, config.values(), best)
@@ -172,7 +101,7 @@ def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds:
         {
             "parameters": config.values() | {"data_dir": str(data.root)},
             "overrides": overrides,
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
+            "versions": versions(),
             "data": {
                 "fingerprint": data.fingerprint(),
                 "photos": len(people),
@@ -198,6 +127,14 @@ def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds:
     )
 
 
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in VERSIONS:
+        with suppress(PackageNotFoundError):  # a machine may lack what its trials do not use
+            found[name] = version(name)
+    return found
+
+
 def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: Store) -> Split:
     """The folds without photos that cannot be read. Raises ValueError unless --skip_unreadable."""
     if not store.unreadable:
@@ -214,31 +151,9 @@ def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: 
         name: rows[~np.isin(rows, list(store.unreadable))]
         for name, rows in (("train", folds.train), ("validation", folds.validation), ("holdout", folds.holdout))
     }
+    if not len(keep["train"]) or not len(keep["validation"]):
+        raise ValueError("no readable photo is left to train or validate on")
     return replace(folds, **keep)
-
-
-def prepare(config: Config, data: Data, folds: Split) -> Learner:
-    device = choose_device(config.device)
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, data.task.size, config.values())
-    model = model.to(device, memory_format=torch.channels_last)
-    targets = torch.from_numpy(data.train.target)
-    balanced = config.class_weights == "balanced"
-    weights = balanced_weights(targets[folds.train]) if balanced else torch.ones(data.task.size)
-    knobs = config.values() | {"weights": weights}
-    return Learner(
-        config=config,
-        device=device,
-        generator=torch.Generator().manual_seed(config.seed),
-        model=model,
-        criterion=CRITERIA.build(config.criterion, knobs),
-        optimizer=build_optimizer(config.optimizer, list(model.parameters()), knobs),
-        schedule=SCHEDULES.build(schedule_name(config.schedule, config.lr_decay_step), knobs),
-        augment=AUGMENTATIONS.build(config.augmentation, knobs),
-        normalise=normaliser(config.mean, config.std, device),
-        targets=targets.to(device),
-        started=time.monotonic(),
-    )
 
 
 def train_and_validate(

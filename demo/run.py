@@ -5,7 +5,6 @@ It also shows, from the same trials, what a split by photo would have claimed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -23,11 +22,12 @@ HOME = Path(__file__).resolve().parent.parent
 for room in ("baseline", "search"):
     sys.path.insert(0, str(HOME / room))
 
-from experiment import ENDED, Experiment, free_port, start
+from experiment import ENDED, Experiment, TrialState, free_port, start
 from metrics import METRICS
 from progress import duration
 from task import one_hot
 
+CONFIG, TRUTH = HOME / "config_local.yml", HOME / "data" / "demo-truth.csv"
 KNOBS = ("model", "lr", "batch_size", "criterion", "augmentation")
 PATIENCE = 180  # seconds without the end of an epoch after which the demo calls the search stuck
 
@@ -47,30 +47,26 @@ class Result:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, default=HOME / "config_local.yml")
-    parser.add_argument("--truth", type=Path, default=HOME / "data" / "demo-truth.csv")
-    given = parser.parse_args()
     began = time.monotonic()
     try:
-        experiment = search(given.config)
-        results = read_results(HOME / "outputs" / experiment.id, given.truth)
+        experiment = search()
+        results = read_results(HOME / "outputs" / experiment.id)
         submission = blend(results, HOME / "outputs" / experiment.id)
     except RuntimeError as error:
         sys.exit(f"error: {error}")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table(results))
-    blended = score(submission, given.truth)
+    blended = score(submission)
     console.print(leak(results))
     console.print(f"NNI's page was {experiment.page}; `nnictl view {experiment.id} --port 8080` shows it again.")
     console.print(f"Submission: {submission}", soft_wrap=True)
     console.print(f"Its score against the drawn truth: {show(blended)}. Done in {duration(time.monotonic() - began)}.")
 
 
-def search(config: Path) -> Experiment:
+def search() -> Experiment:
     """Runs the experiment to its end and stops it. Raises RuntimeError unless every trial succeeded."""
     print("starting NNI …", flush=True)
-    experiment = start(config, free_port(), Path.home())
+    experiment = start(CONFIG, free_port(), Path.home())
     print(f"watch it at {experiment.page}  (experiment {experiment.id})", flush=True)
     try:
         watch(experiment)
@@ -85,49 +81,52 @@ def search(config: Path) -> Experiment:
 
 def watch(experiment: Experiment) -> None:
     """Prints each epoch as it ends, and how long the search still takes. Raises RuntimeError when it is stuck."""
-    began, shown = time.monotonic(), {}
-    moved = began
+    began = moved = time.monotonic()
+    shown: dict[str, int] = {}  # trial -> its epochs
     total = experiment.get("experiment")["params"]["maxTrialNumber"]
     while (status := experiment.status()) != "DONE":
-        elapsed = time.monotonic() - began
-        if time.monotonic() - moved > PATIENCE:
-            raise RuntimeError(f"the search is {status}, but no epoch ended in {PATIENCE} s; {experiment.logs()}")
+        now = time.monotonic()
         trials = experiment.trials()
         for trial in trials:
             folder = HOME / "outputs" / experiment.id / trial.id
             epochs = read_lines(folder / "history.jsonl")
-            if epochs and shown.get(trial.id) != len(epochs):
-                shown[trial.id], moved = len(epochs), time.monotonic()
-                wanted = json.loads((folder / "config.json").read_text())["parameters"]["epochs"]
-                done = sum(shown.values())
-                left = elapsed / done * (total * wanted - done)
-                print(
-                    f"trial {trial.number + 1}/{total} {trial.parameters['model']}: epoch {len(epochs)}/{wanted}, "
-                    f"accuracy {epochs[-1]['val_accuracy']:.3f}; about {duration(left)} to go",
-                    flush=True,
-                )
-        if trials and len(trials) == total and all(trial.status in ENDED for trial in trials):
+            if len(epochs) > shown.get(trial.id, 0):
+                shown[trial.id], moved = len(epochs), now
+                print(progress(trial, folder, epochs, total, sum(shown.values()), now - began), flush=True)
+        if len(trials) == total and all(trial.status in ENDED for trial in trials):
             return
+        if now - moved > PATIENCE:
+            raise RuntimeError(f"the search is {status}, but no epoch ended in {PATIENCE} s; {experiment.logs()}")
         time.sleep(1)
+
+
+def progress(trial: TrialState, folder: Path, epochs: list[dict], total: int, done: int, elapsed: float) -> str:
+    """A line about the epoch that `trial` ended; `done` epochs of all trials took `elapsed` seconds."""
+    wanted = json.loads((folder / "config.json").read_text())["parameters"]["epochs"]
+    left = elapsed / done * (total * wanted - done)
+    return (
+        f"trial {trial.number + 1}/{total} {trial.parameters['model']}: epoch {len(epochs)}/{wanted}, "
+        f"accuracy {epochs[-1]['val_accuracy']:.3f}; about {duration(left)} to go"
+    )
 
 
 def read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def read_results(outputs: Path, truth: Path) -> list[Result]:
+def read_results(outputs: Path) -> list[Result]:
     """The trials of an experiment, best validation first."""
     results = []
     for folder in outputs.iterdir():
         summary = json.loads((folder / "summary.json").read_text())
         parameters = json.loads((folder / "config.json").read_text())["parameters"]
-        results.append(Result(folder, parameters, summary, score(folder / "hard.csv", truth)))
+        results.append(Result(folder, parameters, summary, score(folder / "hard.csv")))
     return sorted(results, key=lambda result: -result.claimed["val_accuracy"])
 
 
-def score(submission: Path, truth: Path) -> dict[str, float]:
-    """Each metric of a submission's answers against the true ones (ImageID,ans; rows in any order)."""
-    given, right = (pd.read_csv(path, index_col=0)["ans"] for path in (submission, truth))
+def score(submission: Path) -> dict[str, float]:
+    """Each metric of a submission's answers against the drawn truth."""
+    given, right = (pd.read_csv(path, index_col=0)["ans"] for path in (submission, TRUTH))
     predicted, wanted = (one_hot(answers.to_numpy(), 18) > 0 for answers in (given.loc[right.index], right))
     return {name: metric(predicted, wanted) for name, metric in METRICS.entries.items()}
 

@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests need no GPU and must give the same with one
 
 from draw import draw_competition
+from experiment import free_port, processes, start
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_PHOTOS = PROJECT.parent / "shared" / "data"
@@ -45,3 +47,20 @@ def real_photos() -> Path:
     if not REAL_PHOTOS.is_dir():
         pytest.skip(f"the real photos are not at {REAL_PHOTOS}")
     return REAL_PHOTOS
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Starts experiments; stops them after the test and sees that nothing is left of them."""
+    running = []
+
+    def begin(config):
+        path = tmp_path / "config.yml"
+        path.write_text(yaml.safe_dump(config))
+        running.append(start(path, free_port(), tmp_path))
+        return running[-1]
+
+    yield begin
+    for experiment in running:
+        experiment.stop()
+        assert processes(experiment.id) == []

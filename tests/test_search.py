@@ -6,45 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import PROJECT
+from walks import all_ended, toy_search, wait
 
 from experiment import ENDED, NNICTL, ask, free_port, nnictl, processes, start
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def launch(tmp_path):
-    """Starts experiments; stops them after the test and sees that nothing is left of them."""
-    running = []
-
-    def begin(config):
-        path = tmp_path / "config.yml"
-        path.write_text(yaml.safe_dump(config))
-        running.append(start(path, free_port(), tmp_path))
-        return running[-1]
-
-    yield begin
-    for experiment in running:
-        experiment.stop()
-        assert processes(experiment.id) == []
-
-
-def wait(experiment, until, seconds):
-    deadline = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < deadline, f"{experiment.status()} {experiment.trials()}"
-        time.sleep(0.5)
-
-
-def all_ended(experiment, count):
-    trials = experiment.trials()
-    return len(trials) == count and all(trial.status in ENDED for trial in trials)
 
 
 def final_metrics(experiment):
@@ -57,18 +28,7 @@ def test_trials_that_start_together_train_with_the_parameters_on_record(launch, 
     """Even trials start late, so NNI hands them other trials' parameters; what they take must be their own."""
     out = tmp_path / "out"
     out.mkdir()
-    experiment = launch(
-        {
-            "searchSpace": {"x": {"_type": "uniform", "_value": [0, 1]}},
-            "trialCommand": f"{sys.executable} late_trial.py {out}",
-            "trialCodeDirectory": str(PROJECT / "tests" / "fixtures"),
-            "trialConcurrency": 2,
-            "maxTrialNumber": 8,
-            "maxExperimentDuration": "5m",
-            "tuner": {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}},
-            "trainingService": {"platform": "local"},
-        }
-    )
+    experiment = launch(toy_search(out, trials=8))
     wait(experiment, lambda: all_ended(experiment, 8), 180)
     trials, finals = experiment.trials(), final_metrics(experiment)
     assert [trial.status for trial in trials] == ["SUCCEEDED"] * 8

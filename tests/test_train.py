@@ -19,8 +19,10 @@ from sklearn.metrics import accuracy_score, f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import inference
+import learner
 import train
 from augment import AUGMENTATIONS
+from dataset import read
 from predictions import read_soft
 
 PROBABILITIES = [str(number) for number in range(18)]
@@ -116,17 +118,17 @@ def test_the_objective_is_the_metric_over_every_validation_photo_once(drawn, qui
 
 def test_people_who_validate_are_not_trained_on(drawn, quick, monkeypatch):
     seen = set()
-    original = train.feed
+    original = learner.feed
 
     def watch(store, batches, *rest):
         seen.update(np.concatenate(batches).tolist())
         return original(store, batches, *rest)
 
-    monkeypatch.setattr(train, "feed", watch)
-    monkeypatch.setattr(train.Learner, "predict", lambda self, store, rows: np.zeros((len(rows), 18), np.float32))
+    monkeypatch.setattr(learner, "feed", watch)
+    monkeypatch.setattr(learner.Learner, "predict", lambda self, store, rows: np.zeros((len(rows), 18), np.float32))
     folder = run_trial(drawn, quick)
     validating = set(pd.read_csv(folder / "val_soft.csv", dtype=str)["group"])
-    data = train.read(str(drawn), "auto", {"classification": "multi", "age_boundaries": (30, 60)})
+    data = read(str(drawn), "auto", {"classification": "multi", "age_boundaries": (30, 60)})
     trained = {data.train.groups[row] for row in seen}
     assert len(validating) == 4  # a fifth of 20 people
     assert len(trained) == 16
@@ -273,7 +275,7 @@ def test_a_loss_that_becomes_nan_fails_with_epoch_and_rate_and_keeps_the_last_go
 
 
 def test_weights_of_an_epoch_before_nan_are_kept(drawn, quick, monkeypatch):
-    original = train.train_epoch
+    original = learner.train_epoch
     calls = []
 
     def second_diverges(*given):
@@ -282,7 +284,7 @@ def test_weights_of_an_epoch_before_nan_are_kept(drawn, quick, monkeypatch):
             raise FloatingPointError("the loss became nan at learning rate 0.1")
         return original(*given)
 
-    monkeypatch.setattr(train, "train_epoch", second_diverges)
+    monkeypatch.setattr(learner, "train_epoch", second_diverges)
     assert "epoch 2: the loss became nan at learning rate 0.1; best.pt keeps epoch 1" in failure(drawn, quick)
     folder = newest(quick)
     assert torch.load(folder / "best.pt", weights_only=True)
