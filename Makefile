@@ -1,7 +1,8 @@
 # make demo    the whole job on drawn photos, in some minutes
 # make test    everything that needs no Debian packages; `make quick` is its first minute
 PYTHON ?= python3
-PINS ?= -c constraints.txt  # `make setup PINS=` takes the newest versions that requirements.txt allows
+# `rm -rf .venv; make setup PINS=` takes the newest versions that requirements.txt allows
+PINS ?= -c constraints.txt
 RUN := .venv/bin/python
 
 .PHONY: demo setup system test quick lint
@@ -19,10 +20,10 @@ setup: .venv/installed data/demo
 data/demo: | .venv/installed
 	$(RUN) demo/draw.py data/demo
 
-# Debian packages that the tests marked ssh and browser need
+# Debian packages: chromium for the tests marked browser
 system:
 	apt-get update -q
-	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends openssh-server chromium
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium
 
 lint: setup
 	$(RUN) -m ruff format --check .

@@ -72,8 +72,8 @@ def per_image(transform: Callable[[torch.Tensor], torch.Tensor]) -> Augmentation
 
     def apply(photos: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         seed = int(torch.randint(2**31, (), generator=generator))
-        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's own generator
+            torch.default_generator.manual_seed(seed)  # not the GPU's, which dropout draws from
             return to_float(torch.stack([transform(photo) for photo in photos]))
 
     return apply

@@ -12,8 +12,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from PIL import Image, ImageOps
 from config import Config
 from progress import Progress
 
+LEFT_BEHIND = 24 * 3600  # seconds after which a store still under construction is that of a trial that was killed
 VERSION = 1  # raise it when the pixels that decode() gives change
 
 
@@ -41,14 +44,35 @@ def open_store(paths: Sequence[Path], config: Config, label: str) -> Store:
     """The store of `paths`, built if it is not there. Photos that cannot be read are listed, not dropped."""
     root = Path(config.cache_dir).expanduser()
     folder = root / key(paths, config.crop, config.resize)
-    if not folder.is_dir():
-        root.mkdir(parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
+    for _ in range(3):  # another trial may remove a store between its being built and its being opened
+        if (store := load(folder)) and not any(readable(paths[row], config) for row in store.unreadable):
+            return store
+        remove(folder)
         make_room(root, config.cache_gib * 2**30 - len(paths) * config.resize[0] * config.resize[1] * 3)
-        build(folder, paths, config.crop, config.resize, label)
-    os.utime(folder)  # the least recently used go first
-    unreadable = json.loads((folder / "unreadable.json").read_text())
-    pixels = np.load(folder / "photos.npy", mmap_mode="r")
+        build(folder, paths, config, label)
+    if store := load(folder):
+        return store
+    raise ValueError(f"{folder} is removed as soon as it is built; raise --cache_gib or pass another --cache_dir")
+
+
+def load(folder: Path) -> Store | None:
+    try:
+        os.utime(folder)  # the least recently used go first
+        unreadable = json.loads((folder / "unreadable.json").read_text())
+        pixels = np.load(folder / "photos.npy", mmap_mode="r")
+    except FileNotFoundError:
+        return None
     return Store(pixels, {int(row): reason for row, reason in unreadable.items()})
+
+
+def readable(path: Path, config: Config) -> bool:
+    """Whether a photo that could not be read can be now: a permission or a network disk may have been mended."""
+    try:
+        decode(path, config.crop, config.resize)
+    except Exception:  # as in build
+        return False
+    return True
 
 
 def key(paths: Sequence[Path], crop: int, resize: tuple[int, int]) -> str:
@@ -59,17 +83,19 @@ def key(paths: Sequence[Path], crop: int, resize: tuple[int, int]) -> str:
     return digest.hexdigest()[:24]
 
 
-def build(folder: Path, paths: Sequence[Path], crop: int, resize: tuple[int, int], label: str) -> None:
+def build(folder: Path, paths: Sequence[Path], config: Config, label: str) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
-        pixels = np.lib.format.open_memmap(scratch / "photos.npy", "w+", np.uint8, (len(paths), *resize, 3))
+        pixels = reserve(scratch / "photos.npy", (len(paths), *config.resize, 3))
         unreadable = {}
         progress = Progress(f"decoding {label}", len(paths), "photos")
 
         def fill(row: int) -> None:
             try:
-                pixels[row] = decode(paths[row], crop, resize)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                pixels[row] = decode(paths[row], config.crop, config.resize)
+            except MemoryError:
+                raise
+            except Exception as error:  # Pillow's plugins fail in many ways
                 unreadable[row] = f"{type(error).__name__}: {error}"
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside the interpreter's lock
@@ -86,29 +112,60 @@ def build(folder: Path, paths: Sequence[Path], crop: int, resize: tuple[int, int
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def reserve(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A new array on disk whose space is taken now: a disk that fills up later would end the process by a signal."""
+    pixels = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+    try:
+        with open(file, "r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        raise ValueError(
+            f"{file.parent.parent} has no room for {pixels.nbytes / 2**30:.2f} GiB of decoded photos"
+            f" ({error.strerror}); free some, or pass another --cache_dir"
+        ) from error
+    return pixels
+
+
 def make_room(root: Path, allowed: float) -> None:
     """Removes the least recently used stores until the others fit into `allowed` bytes.
 
-    A store in use stays readable: its pages outlive its name.
+    A store in use stays readable: its pages outlive its name. What killed trials left behind goes too.
     """
-    stores = sorted(
-        (p for p in root.iterdir() if (p / "photos.npy").is_file() and p.name[0] != "."),
-        key=lambda p: p.stat().st_mtime,
-    )
-    sizes = [(store / "photos.npy").stat().st_size for store in stores]
-    while stores and sum(sizes) > allowed:
-        print(f"cache: removing {stores[0]}, the least recently used, to stay within --cache_gib", flush=True)
-        shutil.rmtree(stores.pop(0))
-        sizes.pop(0)
+    stores = []
+    for folder in root.iterdir():
+        with suppress(FileNotFoundError):  # another trial makes room as well
+            used = folder.stat().st_mtime
+            if folder.name[0] != ".":
+                stores.append((used, (folder / "photos.npy").stat().st_size, folder))
+            elif time.time() - used > LEFT_BEHIND:
+                shutil.rmtree(folder, ignore_errors=True)
+    stores.sort()
+    while stores and sum(size for _, size, _ in stores) > allowed:
+        oldest = stores.pop(0)[2]
+        print(f"cache: removing {oldest}, the least recently used, to stay within --cache_gib", flush=True)
+        remove(oldest)
+
+
+def remove(folder: Path) -> None:
+    """Takes the name away first, so that no half-removed store is ever found under it."""
+    doomed = folder.with_name(f".removing-{folder.name}-{os.getpid()}")
+    with suppress(FileNotFoundError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def decode(path: Path, crop: int, resize: tuple[int, int]) -> np.ndarray:
     """One photo as uint8 (H, W, 3): upright, RGB, centre-cropped, resized (bilinear).
 
-    Grey, CMYK, palette, transparent and 16-bit photos become RGB. Raises OSError or ValueError.
+    Grey, CMYK, palette, transparent and 16-bit photos become RGB. Raises what Pillow raises.
     """
     with Image.open(path) as opened:
-        photo = to_rgb(ImageOps.exif_transpose(opened))
+        opened.load()
+        try:
+            upright = ImageOps.exif_transpose(opened)
+        except Exception:  # EXIF that cannot be parsed says nothing about the pixels, which were read
+            upright = opened
+        photo = to_rgb(upright)
     width, height = (min(crop, side) if crop else side for side in photo.size)
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
     photo = photo.crop((left, top, left + width, top + height))

@@ -58,7 +58,8 @@ class Data:
         digest = hashlib.sha256()
         train = self.train
         for photo, path, group, row in zip(train.ids, train.paths, train.groups, train.target, strict=True):
-            digest.update(f"{photo}\t{path.stat().st_size}\t{group}\t{row.argmax()}\n".encode())
+            size = path.stat().st_size if path.is_file() else 0
+            digest.update(f"{photo}\t{size}\t{group}\t{row.argmax()}\n".encode())
         for photo in self.test.ids if self.test else ():
             digest.update(f"{photo}\n".encode())
         return digest.hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from cache import Store
 
+LOG_SECONDS = 10.0
 Batches = list[np.ndarray]  # rows of each batch
 
 
@@ -61,10 +63,10 @@ def train_epoch(
     """One epoch; returns the mean loss over its steps.
 
     learning_rate(step) is asked before each step; watch(steps done, mean loss since the last call) is
-    told every log_interval steps. Raises FloatingPointError once the loss is not finite.
+    told every log_interval steps, or after LOG_SECONDS. Raises FloatingPointError once the loss is not finite.
     """
     model.train()
-    losses, since = [], 0
+    losses, since, told = [], 0, time.monotonic()
     for step, (batch, target) in enumerate(zip(photos, targets, strict=True)):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step)
@@ -73,17 +75,19 @@ def train_epoch(
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())
-        if len(losses) - since == log_interval:  # only here, so that a GPU is not made to wait at every step
-            watch(len(losses), finite_mean(losses[since:], optimizer))
-            since = len(losses)
-    finite_mean(losses[since:] or losses[-1:], optimizer)
+        now = time.monotonic()
+        if len(losses) - since == log_interval or now - told > LOG_SECONDS:
+            # only here is a loss looked at, so that a GPU is not made to wait at every step
+            watch(len(losses), finite_mean(losses[since:]))
+            since, told = len(losses), now
+    finite_mean(losses[since:] or losses[-1:])
     return torch.stack(losses).mean().item()
 
 
-def finite_mean(losses: list[Tensor], optimizer: torch.optim.Optimizer) -> float:
+def finite_mean(losses: list[Tensor]) -> float:
     mean = torch.stack(losses).mean().item()
     if not math.isfinite(mean):
-        raise FloatingPointError(f"the loss became {mean} at learning rate {optimizer.param_groups[0]['lr']:g}")
+        raise FloatingPointError(f"the loss became {mean}")
     return mean
 
 

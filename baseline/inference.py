@@ -49,19 +49,23 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="inference.py", description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="run folder, outputs/EXPERIMENT/TRIAL")
     parser.add_argument("--data_dir", "--data-dir", help="data root, where it is not the one that the trial read")
-    given = parser.parse_args(argv)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where it is not the trial's")
+    parser.add_argument("--cache_dir", "--cache-dir", help="folder of decoded photos, where it is not the trial's")
+    given = vars(parser.parse_args(argv))
     try:
-        add_predictions(given.run, given.data_dir)
+        add_predictions(given.pop("run"), {name: value for name, value in given.items() if value})
     except ValueError as error:
         sys.exit(f"error: {error}")
 
 
-def add_predictions(path: Path, data_dir: str | None) -> None:
+def add_predictions(path: Path, changes: dict[str, str]) -> None:
+    """Adds soft.csv and hard.csv to the run folder `path`; `changes` are knobs that differ from the trial's."""
     run = open_run(path)
     if not (path / "best.pt").is_file():
         raise ValueError(f"{path} has no best.pt: the trial ended before its first epoch did")
-    changes = {"pretrained": False, "weights": ""} | ({"data_dir": data_dir} if data_dir else {})
-    config = restore(path / "config.json", **changes)
+    config = restore(path / "config.json", pretrained=False, weights="", **changes)
+    if config.threads:
+        torch.set_num_threads(config.threads)
     data = read(config.data_dir, config.dataset, config.values())
     if data.test is None:
         raise ValueError(f"{data.root} has no eval part to predict")

@@ -19,7 +19,7 @@ from engine import Batches, choose_device, feed, in_order, normaliser, predict, 
 from loss import CRITERIA, Loss, balanced_weights
 from model import build_model
 from optim import SCHEDULES, Schedule, build_optimizer, schedule_name
-from progress import duration
+from progress import Progress, duration
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Learner:
         """Logits (N, K) of `rows` with the evaluation transform."""
         batches = in_order(rows, self.config.valid_batch_size)
         photos = feed(store, batches, lambda photos: self.normalise(to_float(photos)), self.device)
-        return predict(self.model, photos, lambda done: None)
+        return predict(self.model, photos, Progress("validating", len(rows), "photos", every=10).show)
 
     def teller(self, epoch: int, batches: Batches) -> Callable[[int, float], None]:
         """A watch() that prints where the trial stands and how long it still takes."""
@@ -86,6 +86,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "torch_generator": torch.get_rng_state(),
+            "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
 
 
@@ -95,6 +96,7 @@ def prepare(config: Config, data: Data, rows: np.ndarray) -> Learner:
     torch.manual_seed(config.seed)
     model = build_model(config.model, data.task.size, config.values())
     model = model.to(device, memory_format=torch.channels_last)
+    try_on(model, config, device)
     targets = torch.from_numpy(data.train.target)
     balanced = config.class_weights == "balanced"
     weights = balanced_weights(targets[rows]) if balanced else torch.ones(data.task.size)
@@ -111,3 +113,15 @@ def prepare(config: Config, data: Data, rows: np.ndarray) -> Learner:
         normalise=normaliser(config.mean, config.std, device),
         targets=targets.to(device),
     )
+
+
+@torch.inference_mode()
+def try_on(model: nn.Module, config: Config, device: torch.device) -> None:
+    """Raises ValueError where the model cannot take photos of the configured size."""
+    try:
+        model.eval()(torch.zeros(2, 3, *config.resize, device=device))
+    except (RuntimeError, AssertionError, ValueError) as error:  # each library refuses in its own way
+        height, width = config.resize
+        raise ValueError(
+            f"{config.model} cannot take photos of {height} x {width}: {error}. Change --resize"
+        ) from error

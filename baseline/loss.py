@@ -33,7 +33,8 @@ def focal(focal_gamma: float, weights: Tensor) -> Loss:
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
         log_p = logits.log_softmax(dim=1)
-        terms = target * (1 - log_p.exp()) ** focal_gamma * log_p * weights.to(logits)
+        easy = (1 - log_p.exp()).clamp_min(1e-6)  # at 0 the slope of a power below 1 is infinite
+        terms = target * easy**focal_gamma * log_p * weights.to(logits)
         return -terms.sum(dim=1).mean()
 
     return loss

@@ -6,6 +6,8 @@ timm/NAME. To add one, decorate `f(out_features, …knobs) -> Module` with `@MOD
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from registry import Registry, call, unknown
 
 MODELS = Registry("model")
 State = dict[str, torch.Tensor]
+DENSENET_LAYER = r"^(.*denselayer\d+\.(?:norm|relu|conv))\.(\d)"  # "norm.1" in the published file, "norm1" in the model
 
 
 def build_model(name: str, out_features: int, knobs: dict[str, Any]) -> nn.Module:
@@ -27,9 +30,9 @@ def build_model(name: str, out_features: int, knobs: dict[str, Any]) -> nn.Modul
     """
     module = call(model_factory(name), knobs | {"out_features": out_features})
     if knobs["weights"]:
-        load_trunk(module, read_weights(Path(knobs["weights"]).expanduser()), knobs["weights"])
+        load_trunk(module, read_weights(Path(knobs["weights"]).expanduser()), knobs["weights"], out_features)
     elif knobs["pretrained"]:
-        load_trunk(module, fetch_weights(name), f"the ImageNet weights of {name}")
+        load_trunk(module, fetch_weights(name), f"the ImageNet weights of {name}", out_features)
     return module
 
 
@@ -92,7 +95,8 @@ def fetch_weights(name: str) -> State:
 
             address = url_map[name.lower().replace("_", "-")]
             return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
-        return models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True, weights_only=True)
+        state = models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True, weights_only=True)
+        return rename(state, DENSENET_LAYER, r"\1\2") if name.startswith("densenet") else state
     except Exception as error:  # each library and network fails in its own way
         raise ValueError(
             f"the ImageNet weights of {name} could not be fetched ({type(error).__name__}: {str(error)[:200]}). "
@@ -116,23 +120,40 @@ def read_weights(path: Path) -> State:
             "Save the model's state_dict(), not the model"
         ) from error
     state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    wrapped = all(name.startswith("module.") for name in state)  # by DataParallel
+    return rename(state, r"^module\.", "") if wrapped else state
 
 
-def load_trunk(module: nn.Module, state: State, source: str) -> None:
-    """Loads `state` into `module`; the last layer stays new where its shape differs. Raises ValueError.
+def rename(state: State, pattern: str, replacement: str) -> State:
+    return {re.sub(pattern, replacement, name): tensor for name, tensor in state.items()}
+
+
+def load_trunk(module: nn.Module, state: State, source: str, out_features: int) -> None:
+    """Loads `state` into `module`; a last layer of another number of classes stays new. Raises ValueError.
 
     Everything else must fit: no tensor is left out but those of a training-only auxiliary head.
     """
     own = module.state_dict()
-    state = {name: tensor for name, tensor in state.items() if not name.lower().startswith("aux")}
-    new = {name for name in own if name not in state or state[name].shape != own[name].shape}
-    extra = [name for name in state if name not in own]
-    if extra or len({name.rpartition(".")[0] for name in new}) > 1:
+
+    def is_last(name: str) -> bool:
+        """A tensor of a layer that gives the classes: only its first side may differ."""
+        other = state[name].shape[1:] if name in state else own[name].shape[1:]
+        return own[name].shape[:1] == (out_features,) and other == own[name].shape[1:]
+
+    misfits = {name for name in own if name in state and state[name].shape != own[name].shape}
+    fitting = OrderedDict(
+        (name, tensor) for name, tensor in state.items() if name not in misfits and not name.lower().startswith("aux")
+    )
+    # the versions of its layers' layouts, by which torch renames the tensors of older files
+    fitting._metadata = getattr(state, "_metadata", own._metadata)
+    result = module.load_state_dict(fitting, strict=False)
+    new = {name for name in result.missing_keys if not name.endswith("num_batches_tracked")}
+    wrong = sorted(name for name in new | misfits if not is_last(name))
+    if wrong or result.unexpected_keys:
         raise ValueError(
-            f"{source} does not fit the model: {len(new)} of its {len(own)} tensors are missing or of another shape"
-            f" ({', '.join(sorted(new)[:3])}), {len(extra)} are unknown to it ({', '.join(extra[:3])})"
+            f"{source} does not fit the model (at this --resize): {len(wrong)} of its {len(own)} tensors are missing or"
+            f" of another shape ({', '.join(wrong[:3])}), {len(result.unexpected_keys)} are unknown to it"
+            f" ({', '.join(result.unexpected_keys[:3])})"
         )
-    module.load_state_dict({name: tensor for name, tensor in state.items() if name not in new}, strict=False)
     layer = f"; new: {', '.join(sorted(new))}" if new else ""
     print(f"started from {source}: {len(own) - len(new)} tensors{layer}", flush=True)

@@ -17,20 +17,21 @@ from registry import Registry, unknown
 
 Schedule = Callable[[float], float]
 SCHEDULES = Registry("schedule")
-NEEDS_CLOSURE = {"LBFGS"}
+UNFIT = {
+    "LBFGS": "evaluates the loss several times a step",
+    "SparseAdam": "wants sparse gradients",
+    "Muon": "takes matrices only, not convolutions",
+}
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
-    known = {
-        key: kind
-        for key, kind in vars(torch.optim).items()
-        if inspect.isclass(kind)
-        and issubclass(kind, torch.optim.Optimizer)
-        and key not in NEEDS_CLOSURE | {"Optimizer"}
-    }
+    kinds = {key: kind for key, kind in vars(torch.optim).items() if inspect.isclass(kind)}
+    known = {key for key, kind in kinds.items() if issubclass(kind, torch.optim.Optimizer)} - {"Optimizer", *UNFIT}
+    if name in UNFIT:
+        raise ValueError(f"optimizer {name!r} does not fit here: it {UNFIT[name]}. Known: {', '.join(sorted(known))}")
     if name not in known:
         raise unknown("optimizer", name, known)
-    return known[name]
+    return kinds[name]
 
 
 def build_optimizer(name: str, parameters: list[torch.nn.Parameter], knobs: dict[str, Any]) -> torch.optim.Optimizer:

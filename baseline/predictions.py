@@ -20,13 +20,13 @@ from task import softmax
 
 @dataclass(frozen=True)
 class Soft:
-    """A soft file as read: `probabilities` (N, K) for `ids`; `were_logits` tells what the file held."""
+    """A soft file as read: `probabilities` (N, K) for `ids`; `note` says what was done to its numbers, if anything."""
 
     path: Path
     id_column: str
     ids: tuple[str, ...]
     probabilities: np.ndarray
-    were_logits: bool
+    note: str
 
 
 def class_columns(count: int) -> list[str]:
@@ -100,7 +100,18 @@ def read_soft(path: Path) -> Soft:
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise ValueError(f"{path}: id {ids[bad].iloc[0]!r} has a value that is not a finite number")
+    return Soft(path, id_column, tuple(ids), *to_probabilities(path, ids, values))
+
+
+def to_probabilities(path: Path, ids: pd.Series, values: np.ndarray) -> tuple[np.ndarray, str]:
+    """The rows of a soft file as probabilities, and what was done to them. Raises ValueError where nothing fits."""
+    if values.min() < 0 or values.max() > 1:
+        return softmax(values), "holds raw logits, not probabilities: softmax applied"
     sums = values.sum(axis=1)
-    are_logits = bool((values < 0).any() or (np.abs(sums - 1) > 1e-3).any())
-    probabilities = softmax(values) if are_logits else values / sums[:, None]
-    return Soft(path, id_column, tuple(ids), probabilities, are_logits)
+    away = np.abs(sums - 1)
+    rounded = 0.005 * values.shape[1]  # the most that rounding to two decimals can move a row's sum
+    if away.max() > rounded + 1e-9:
+        row = int(away.argmax())
+        raise ValueError(f"{path}: id {ids.iloc[row]!r} sums to {sums[row]:.4g}: neither probabilities nor logits")
+    note = "holds rounded probabilities: rows rescaled to sum to 1" if away.max() > 1e-3 else ""
+    return values / sums[:, None], note

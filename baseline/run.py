@@ -17,8 +17,6 @@ from typing import Any
 
 import torch
 
-STATUSES = ("RUNNING", "SUCCEEDED", "EARLY_STOPPED", "FAILED", "INTERRUPTED")
-
 
 @dataclass
 class Run:

@@ -47,6 +47,8 @@ def main(argv: list[str]) -> None:
             run_trial(trial, config, overrides, run)
     except KeyboardInterrupt:
         die_of_interrupt()
+    except torch.OutOfMemoryError as error:
+        sys.exit(f"error: the GPU's memory is full; lower --batch_size, --valid_batch_size or --resize. {error}")
     except (ValueError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
 
@@ -89,6 +91,8 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
     learner.model.load_state_dict(torch.load(run.path / "best.pt", weights_only=True))
     if data.test is not None:
         predict_test(run, config, data, learner.model, prior)
+    else:
+        print(f"{data.root} has no eval part: no soft.csv and no hard.csv", flush=True)
     trial.finish(objective(best, config))
     print(f"best: epoch {run.summary['best_epoch']}, {show(best)}", flush=True)
 
@@ -167,7 +171,10 @@ def train_and_validate(
             probabilities = data.task.activate(learner.predict(store, folds.validation))
         except FloatingPointError as error:
             kept = f"best.pt keeps epoch {run.summary['best_epoch']}" if best else "no epoch ended before it"
-            raise FloatingPointError(f"epoch {epoch}: {error}; {kept}. Try a lower --lr") from error
+            rate = learner.optimizer.param_groups[0]["lr"]
+            raise FloatingPointError(
+                f"epoch {epoch}: {error} at learning rate {rate:g}; {kept}. Try a lower --lr"
+            ) from error
         metrics = measure(data, folds.validation, probabilities)
         row |= {f"val_{name}": value for name, value in metrics.items()}
         if len(folds.holdout):

@@ -67,10 +67,7 @@ def parameters_on_record(channel: str, trial: str) -> dict[str, Any]:
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(address, timeout=10) as answer:
-                recorded = json.loads(json.load(answer)["hyperParameters"][0])
-            if recorded:  # null until the manager has filed them
-                return recorded
-            reason = "no parameters filed yet"
+                return json.loads(json.load(answer)["hyperParameters"][0])  # an empty list until they are filed
         except (OSError, ValueError, KeyError, IndexError) as error:
             reason = f"{type(error).__name__}: {error}"
         time.sleep(0.3)

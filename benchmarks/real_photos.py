@@ -20,6 +20,7 @@ import pandas as pd
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME / "baseline"))
 
+from config import load
 from dataset import read_test
 from metrics import METRICS
 from predictions import check_hard
@@ -52,28 +53,21 @@ def main() -> None:
 
 
 def run_fold(data: Path, outputs: Path, weights: Path, fold: int) -> Path:
-    """The run folder of `fold`, trained unless a finished one is there."""
-    command = [
-        sys.executable,
-        HOME / "baseline" / "train.py",
-        *RECIPE.split(),
-        "--weights",
-        weights,
-        "--data_dir",
-        data,
-    ]
-    command += ["--name", outputs.name, "--model_dir", outputs.parent, "--fold", str(fold)]
-    if (finished := find_fold(outputs, fold)) is None:
+    """The run folder of `fold`, trained unless one of the same knobs and data ended well."""
+    options = [*RECIPE.split(), "--weights", str(weights), "--data_dir", str(data.resolve()), "--fold", str(fold)]
+    options += ["--name", outputs.name, "--model_dir", str(outputs.parent)]
+    wanted = load(options, {}, {})[0].values()
+    if (finished := find_run(outputs, wanted)) is None:
         print(f"fold {fold} of {FOLDS}", flush=True)
-        subprocess.run(command, check=True)
-        finished = find_fold(outputs, fold)
+        subprocess.run([sys.executable, HOME / "baseline" / "train.py", *options], check=True)
+        finished = find_run(outputs, wanted)
     return finished
 
 
-def find_fold(outputs: Path, fold: int) -> Path | None:
+def find_run(outputs: Path, wanted: dict) -> Path | None:
     for file in outputs.glob("*/summary.json"):
-        config = json.loads((file.parent / "config.json").read_text())
-        if json.loads(file.read_text())["status"] == "SUCCEEDED" and config["parameters"]["fold"] == fold:
+        ended = json.loads(file.read_text())["status"] == "SUCCEEDED"
+        if ended and json.loads((file.parent / "config.json").read_text())["parameters"] == wanted:
             return file.parent
     return None
 

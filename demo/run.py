@@ -30,6 +30,7 @@ from task import one_hot
 CONFIG, TRUTH = HOME / "config_local.yml", HOME / "data" / "demo-truth.csv"
 KNOBS = ("model", "lr", "batch_size", "criterion", "augmentation")
 PATIENCE = 180  # seconds without the end of an epoch after which the demo calls the search stuck
+QUIET = 8  # seconds without a line after which the running trials' own last lines are shown
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,23 @@ def main() -> None:
         experiment = search()
         results = read_results(HOME / "outputs" / experiment.id)
         submission = blend(results, HOME / "outputs" / experiment.id)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table(results))
     blended = score(submission)
     console.print(leak(results))
-    console.print(f"NNI's page was {experiment.page}; `nnictl view {experiment.id} --port 8080` shows it again.")
+    console.print(
+        f"NNI's page was {experiment.page}; `.venv/bin/nnictl view {experiment.id} --port 8080` shows it again."
+    )
     console.print(f"Submission: {submission}", soft_wrap=True)
     console.print(f"Its score against the drawn truth: {show(blended)}. Done in {duration(time.monotonic() - began)}.")
 
 
 def search() -> Experiment:
     """Runs the experiment to its end and stops it. Raises RuntimeError unless every trial succeeded."""
+    if "--data_dir ../data/demo\n" not in CONFIG.read_text():
+        raise RuntimeError(f"{CONFIG.name} was changed; the demo runs it as shipped (git checkout {CONFIG.name})")
     print("starting NNI …", flush=True)
     experiment = start(CONFIG, free_port(), Path.home())
     print(f"watch it at {experiment.page}  (experiment {experiment.id})", flush=True)
@@ -74,14 +79,14 @@ def search() -> Experiment:
     finally:
         experiment.stop()
     if failed:
-        tail = "\n".join(experiment.trial_log(failed[0].id).splitlines()[-15:])
+        tail = "\n".join(experiment.trial_file(failed[0].id, "trial.stderr").splitlines()[-15:])
         raise RuntimeError(f"{len(failed)} trials did not succeed; {failed[0].id} is {failed[0].status}:\n{tail}")
     return experiment
 
 
 def watch(experiment: Experiment) -> None:
-    """Prints each epoch as it ends, and how long the search still takes. Raises RuntimeError when it is stuck."""
-    began = moved = time.monotonic()
+    """Prints what each trial is at, and how long the search still takes. Raises RuntimeError when it is stuck."""
+    began = moved = printed = time.monotonic()
     shown: dict[str, int] = {}  # trial -> its epochs
     total = experiment.get("experiment")["params"]["maxTrialNumber"]
     while (status := experiment.status()) != "DONE":
@@ -90,14 +95,26 @@ def watch(experiment: Experiment) -> None:
         for trial in trials:
             folder = HOME / "outputs" / experiment.id / trial.id
             epochs = read_lines(folder / "history.jsonl")
-            if len(epochs) > shown.get(trial.id, 0):
-                shown[trial.id], moved = len(epochs), now
+            if trial.id not in shown:
+                shown[trial.id], printed = 0, now
+                print(f"trial {trial.number + 1}/{total} starts: {describe(trial.parameters)}", flush=True)
+            if len(epochs) > shown[trial.id]:
+                shown[trial.id], moved, printed = len(epochs), now, now
                 print(progress(trial, folder, epochs, total, sum(shown.values()), now - began), flush=True)
         if len(trials) == total and all(trial.status in ENDED for trial in trials):
             return
         if now - moved > PATIENCE:
             raise RuntimeError(f"the search is {status}, but no epoch ended in {PATIENCE} s; {experiment.logs()}")
+        if now - printed > QUIET:
+            printed = now
+            for trial in trials:
+                if trial.status == "RUNNING":
+                    print(f"trial {trial.number + 1}/{total}: {experiment.last_line(trial.id)}", flush=True)
         time.sleep(1)
+
+
+def describe(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {parameters[name]:.2g}" if name == "lr" else str(parameters[name]) for name in KNOBS)
 
 
 def progress(trial: TrialState, folder: Path, epochs: list[dict], total: int, done: int, elapsed: float) -> str:
@@ -166,10 +183,20 @@ def leak(results: list[Result]) -> str:
             strict=True,
         )
     )
+    people, margin = margin_of_error(results[0].folder)
     return (
         f"The leak: over these trials a split by photo would have claimed {photo:.3f}, because it asks about people"
-        f" that the model has seen. The split by person says {person:.3f}; on new people it is {truth:.3f}."
+        f" that the model has seen.\nThe split by person says {person:.3f} (± {margin:.3f}, being {people} people);"
+        f" on new people it is {truth:.3f}."
     )
+
+
+def margin_of_error(folder: Path) -> tuple[int, float]:
+    """How many people validated, and 1.96 standard errors of their accuracy."""
+    table = pd.read_csv(folder / "val_soft.csv", dtype={"group": str})
+    decided = table[[str(number) for number in range(18)]].to_numpy().argmax(axis=1)
+    of_person = (decided == table["label"]).groupby(table["group"]).mean()
+    return len(of_person), 1.96 * float(of_person.std() / np.sqrt(len(of_person)))
 
 
 def show(metrics: dict[str, float]) -> str:

@@ -26,19 +26,27 @@ HEADS = {"mask": 3, "gender": 2, "age": 3}
 def main(argv: list[str]) -> None:
     given = parse(argv)
     try:
-        files = gather(given)
-        softs = [read_soft(path) for path, _ in files]
-        for soft in softs:
-            if soft.were_logits:
-                print(f"{soft.path} holds raw logits, not probabilities: softmax applied")
-        weights = check_weights(given.weights, len(files))
-        rows = [align(soft, softs[0]) for soft in softs]
-        blended = blend(
-            rows, [head_of(path, head, soft) for (path, head), soft in zip(files, softs, strict=True)], weights
-        )
-    except ValueError as error:
+        vote(given)
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+
+
+def vote(given: argparse.Namespace) -> None:
+    """Reads everything, then writes. Raises ValueError naming the file and the id that do not fit."""
+    files = gather(given)
+    softs = [read_soft(path) for path, _ in files]
+    for soft in softs:
+        if soft.note:
+            print(f"{soft.path} {soft.note}")
+    weights = check_weights(given.weights, len(files))
+    rows = [align(soft, softs[0]) for soft in softs]
+    heads = [head_of(path, head, soft) for (path, head), soft in zip(files, softs, strict=True)]
+    check_heads(heads, softs)
+    blended = blend(rows, heads, weights)
     first = softs[0]
+    for target in filter(None, (given.output, given.soft)):
+        if not target.parent.is_dir():
+            raise ValueError(f"{target}: there is no folder {target.parent}")
     if given.soft:
         write_soft(given.soft, first.id_column, first.ids, blended)
     write_hard(given.output, first.id_column, "ans", first.ids, blended.argmax(axis=1))
@@ -108,13 +116,32 @@ def head_of(path: Path, named: str | None, soft: Soft) -> str:
     count = soft.probabilities.shape[1]
     config = path.parent / "config.json"
     if named is None and config.is_file():
-        heads = json.loads(config.read_text())["heads"]
-        named = heads[0]["name"] if heads[0]["name"] in HEADS else None
+        named = recorded_head(config)
     if named is None and count in HEADS.values():
         raise ValueError(f"{path} has {count} classes; say which head it is: --mask, --gender or --age FILE")
     if named and HEADS[named] != count:
         raise ValueError(f"{path} has {count} classes, but {named} has {HEADS[named]}; first id {soft.ids[0]!r}")
     return named or f"{count} classes"
+
+
+def recorded_head(config: Path) -> str | None:
+    """The head that a run folder's config.json names; None for a whole model, or another system's config.json."""
+    try:
+        content = json.loads(config.read_text())
+    except ValueError as error:
+        raise ValueError(f"{config} is not JSON: {error}") from error
+    heads = content.get("heads") if isinstance(content, dict) else None
+    return heads[0]["name"] if heads and heads[0]["name"] in HEADS else None
+
+
+def check_heads(heads: list[str], softs: list[Soft]) -> None:
+    """Raises ValueError unless all are of the same whole model's classes, or mask, gender and age are all there."""
+    kinds = set(heads)
+    if len(kinds - set(HEADS)) == len(kinds) == 1 or kinds == set(HEADS):
+        return
+    shown = [softs[heads.index(kind)] for kind in dict.fromkeys(heads)]
+    listing = ", ".join(f"{soft.path} is {heads[softs.index(soft)]} (first id {soft.ids[0]!r})" for soft in shown)
+    raise ValueError(f"expected models of the same classes, or mask, gender and age together; {listing}")
 
 
 def blend(rows: list[np.ndarray], heads: list[str], weights: np.ndarray) -> np.ndarray:
@@ -125,13 +152,7 @@ def blend(rows: list[np.ndarray], heads: list[str], weights: np.ndarray) -> np.n
         if weights[chosen].sum() == 0:
             raise ValueError(f"the --weights of all {head} files are 0")
         means[head] = np.average([rows[i] for i in chosen], axis=0, weights=weights[chosen])
-    if len(means) == 1 and not set(means) & set(HEADS):
-        return next(iter(means.values()))
-    if set(means) == set(HEADS):
-        return combine(means["mask"], means["gender"], means["age"])
-    raise ValueError(
-        f"the files are of {', '.join(means)}: expected models of the same classes, or of mask, gender and age"
-    )
+    return combine(means["mask"], means["gender"], means["age"]) if set(means) == set(HEADS) else means[heads[0]]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,12 @@ class Experiment:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, what: str) -> Any:
-        """NNI's REST answer. Raises OSError where the manager does not answer."""
+        """NNI's REST answer, asked for three times. Raises OSError where the manager does not answer."""
+        for _ in range(2):
+            try:
+                return ask(self.port, what)
+            except OSError:
+                time.sleep(1)
         return ask(self.port, what)
 
     def status(self) -> str:
@@ -65,11 +71,15 @@ class Experiment:
         ]
         return sorted(states, key=lambda state: state.number)
 
-    def trial_log(self, trial: str) -> str:
-        """What a local trial wrote to its standard error, empty where there is none."""
+    def trial_file(self, trial: str, name: str) -> str:
+        """A log of a local trial, empty where there is none: trial.stderr, or trial.log for what it printed."""
         folder = self.home / "nni-experiments" / self.id / "environments" / "local-env" / "trials" / trial
-        file = folder / "trial.stderr"
-        return file.read_text() if file.is_file() else ""
+        return (folder / name).read_text() if (folder / name).is_file() else ""
+
+    def last_line(self, trial: str) -> str:
+        """What a local trial printed last."""
+        lines = self.trial_file(trial, "trial.log").splitlines()
+        return lines[-1].partition("PRINT ")[2] or lines[-1] if lines else "starting"
 
     def stop(self) -> None:
         """Stops the experiment and every process of it. Raises RuntimeError naming the pids that stay."""
@@ -77,7 +87,8 @@ class Experiment:
         left = wait_for_end(self.id, 15)
         for process in left:
             print(f"ending process {process.pid}, left over from experiment {self.id}", flush=True)
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         left = wait_for_end(self.id, 5)
         if left:
             raise RuntimeError(f"processes of experiment {self.id} do not end: {[process.pid for process in left]}")
@@ -96,15 +107,18 @@ def nnictl(home: Path, *words: str) -> subprocess.CompletedProcess:
 
 def start(config: Path, port: int, home: Path) -> Experiment:
     """Runs `nnictl create` and waits for the manager's answer. Raises RuntimeError with what nnictl printed."""
-    created = nnictl(home, "create", "--config", str(config), "--port", str(port))
-    said = created.stdout + created.stderr
-    deadline = time.monotonic() + 30
-    while created.returncode == 0 and time.monotonic() < deadline:
-        try:
-            return Experiment(ask(port, "experiment")["id"], port, home)
-        except OSError:
+    try:
+        created = nnictl(home, "create", "--config", str(config), "--port", str(port))
+        deadline = time.monotonic() + 30
+        while created.returncode == 0 and time.monotonic() < deadline:
+            with suppress(OSError):
+                return Experiment(ask(port, "experiment")["id"], port, home)
             time.sleep(0.5)
-    raise RuntimeError(f"nnictl create --config {config} --port {port} failed:\n{said}")
+    except BaseException:
+        nnictl(home, "stop", "--port", str(port))
+        raise
+    nnictl(home, "stop", "--port", str(port))
+    raise RuntimeError(f"nnictl create --config {config} --port {port} failed:\n{created.stdout}{created.stderr}")
 
 
 def processes(experiment: str) -> list[psutil.Process]:
@@ -114,7 +128,9 @@ def processes(experiment: str) -> list[psutil.Process]:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            if experiment in process.cmdline() or process.environ().get("NNI_EXP_ID") == experiment:
+            environment = process.environ()
+            logs = Path(environment.get("NNI_LOG_DIRECTORY", ""))  # all that tells a dispatcher's experiment
+            if experiment in (*process.cmdline(), environment.get("NNI_EXP_ID"), *logs.parts):
                 found.append(process)
         except psutil.Error:
             continue

@@ -1,4 +1,5 @@
 import os
+import struct
 import time
 
 import numpy as np
@@ -139,3 +140,49 @@ def test_the_least_recently_used_store_goes_first(tmp_path, ramp, capsys):
     left = {np.load(p / "photos.npy").shape[1] for p in (tmp_path / "cache").iterdir()}
     assert left == {512, 514}
     assert "least recently used" in capsys.readouterr().out
+
+
+def test_a_photo_that_has_become_readable_is_read(tmp_path, ramp, monkeypatch):
+    path = save(tmp_path / "a.png", ramp)
+
+    def denied(*given):
+        raise PermissionError("denied")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(cache, "decode", denied)
+        assert list(open_store([path], knobs(tmp_path), "photos").unreadable) == [0]
+    assert open_store([path], knobs(tmp_path), "photos").unreadable == {}
+
+
+def test_exif_that_cannot_be_parsed_does_not_spoil_the_photo(tmp_path, ramp, monkeypatch):
+    path = save(tmp_path / "a.jpg", ramp)
+
+    def broken(photo):
+        raise struct.error("required argument is not an integer")
+
+    monkeypatch.setattr(cache.ImageOps, "exif_transpose", broken)
+    assert decode(path, 0, (16, 32)).max() > 200
+
+
+def test_a_full_disk_is_told_before_anything_is_decoded(tmp_path, ramp, monkeypatch):
+    path = save(tmp_path / "a.png", ramp)
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "posix_fallocate", full)
+    with pytest.raises(ValueError, match=r"has no room for .* \(No space left on device\).*--cache_dir"):
+        open_store([path], knobs(tmp_path), "photos")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_killed_trials_left_behind_is_removed_and_half_a_store_is_none(tmp_path, ramp):
+    path = save(tmp_path / "a.png", ramp)
+    open_store([path], knobs(tmp_path), "photos")
+    (store,) = (tmp_path / "cache").iterdir()
+    (store / "unreadable.json").unlink()
+    for name, hours_ago in ((".building-old", 25), (".building-now", 1)):
+        (tmp_path / "cache" / name).mkdir()
+        os.utime(tmp_path / "cache" / name, (time.time() - 3600 * hours_ago,) * 2)
+    assert open_store([path], knobs(tmp_path), "photos").pixels.max() > 200
+    assert {p.name for p in (tmp_path / "cache").iterdir()} == {store.name, ".building-now"}

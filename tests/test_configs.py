@@ -60,6 +60,17 @@ def test_the_remote_search_space_keeps_the_choices_of_s3():
     assert set(space["augmentation"]) == {"BaseAugmentation", "AffineAugmentation", "GaussianAugmentation"}
 
 
+def test_nni_converts_the_v1_fixture_as_it_stands():
+    from nni.experiment.config import ExperimentConfig
+    from nni.experiment.config.convert import to_v2
+
+    path = PROJECT / "tests" / "fixtures" / "config_v1.yml"
+    converted = to_v2(yaml.safe_load(path.read_text()))
+    assert (path.parent / converted["searchSpaceFile"]).resolve() == PROJECT / "search_space_local.json"
+    assert (path.parent / converted["trialCodeDirectory"]).resolve() == PROJECT / "baseline"
+    assert ExperimentConfig(**converted).tuner.name == "TPE"
+
+
 def test_the_v1_fixture_is_the_same_search():
     old, new = read("tests/fixtures/config_v1.yml"), read("config_local.yml")
     assert old["trial"]["command"] == " ".join(new["trialCommand"].split())

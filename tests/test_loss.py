@@ -77,3 +77,10 @@ def test_balanced_weights_are_one_over_the_share_with_a_mean_of_1():
     assert weights[1] / weights[0] == pytest.approx(3)
     assert weights[2] == 0
     assert (3 * weights[0] + weights[1]) / 4 == pytest.approx(1)
+
+
+def test_focal_with_a_gamma_below_1_has_a_gradient_where_a_photo_is_certain():
+    for label in (0, 1):
+        logits = torch.tensor([[60.0, 0.0]], requires_grad=True)
+        build("focal", weights=torch.ones(2), focal_gamma=0.5)(logits, torch.eye(2)[[label]]).backward()
+        assert torch.isfinite(logits.grad).all()

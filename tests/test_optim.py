@@ -61,7 +61,13 @@ def test_optimizers_are_torch_s_with_the_knobs_they_have(name):
     assert optimizer.defaults.get("momentum", 0.5) == 0.5
 
 
-@pytest.mark.parametrize("name", ["adamm", "Optimizer", "LBFGS", "lr_scheduler"])
+@pytest.mark.parametrize("name", ["adamm", "Optimizer", "lr_scheduler"])
 def test_an_unknown_optimizer_is_refused(name):
     with pytest.raises(ValueError, match="unknown optimizer"):
+        optimizer_class(name)
+
+
+@pytest.mark.parametrize(("name", "why"), [("LBFGS", "several times"), ("SparseAdam", "sparse"), ("Muon", "matrices")])
+def test_an_optimizer_that_does_not_fit_says_why(name, why):
+    with pytest.raises(ValueError, match=f"{name}.* does not fit here: .*{why}"):
         optimizer_class(name)

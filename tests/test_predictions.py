@@ -15,7 +15,7 @@ def test_a_soft_file_is_read_as_written(tmp_path):
     soft = read_soft(tmp_path / "soft.csv")
     assert soft.ids == IDS
     assert soft.id_column == "ImageID"
-    assert not soft.were_logits
+    assert soft.note == ""
     np.testing.assert_allclose(soft.probabilities, PROBABILITIES)
 
 
@@ -23,7 +23,7 @@ def test_a_soft_file_is_read_as_written(tmp_path):
 def test_raw_logits_are_recognised_and_softmaxed(tmp_path, logits):
     write_soft(tmp_path / "old.csv", "ImageID", IDS[:1], np.array(logits))
     soft = read_soft(tmp_path / "old.csv")
-    assert soft.were_logits
+    assert "raw logits" in soft.note
     np.testing.assert_allclose(soft.probabilities, softmax(np.array(logits)))
 
 
@@ -35,6 +35,7 @@ def test_raw_logits_are_recognised_and_softmaxed(tmp_path, logits):
         ("ImageID,ans,0,1\na,0,inf,1\n", "id 'a'"),
         ("ImageID,ans,0,1\na,0,.5,.5\na,0,.5,.5\n", "id 'a' stands twice"),
         ("ImageID,ans,0,2\na,0,.5,.5\n", 'expected an id column, ans and "0".."K-1"'),
+        ("ImageID,ans,0,1\na,0,.3,.3\n", "id 'a' sums to 0.6: neither probabilities nor logits"),
         ("ImageID,ans\na,0\n", "expected an id column"),
         ("ImageID,ans,0,1\n", "has no rows"),
         ("", "is not a CSV"),

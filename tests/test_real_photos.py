@@ -28,6 +28,7 @@ def test_mask18_is_read_whole(real_photos):
     assert (len(data.train.ids), len(set(data.train.groups)), len(data.test.ids)) == (2352, 336, 588)
 
 
+@pytest.mark.slow
 def test_a_few_steps_from_real_weights_leave_a_complete_submission(real_photos, lite0, cache, tmp_path):
     root = real_photos / "mask18-utk"
     words = f"--data_dir {root} --model timm/tf_efficientnet_lite0 --weights {lite0} --resize 48 --epochs 1 --crop 0"

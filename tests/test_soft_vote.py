@@ -59,6 +59,25 @@ def test_old_logits_are_recognised_said_and_softmaxed(tmp_path, files, capsys):
     assert "old.csv holds raw logits" in capsys.readouterr().out
 
 
+def test_rounded_probabilities_are_not_taken_for_logits(tmp_path, files, capsys):
+    table = pd.read_csv(files[0])
+    table[[str(k) for k in range(18)]] = FIRST.round(2)
+    table.to_csv(tmp_path / "rounded.csv", index=False)
+    np.testing.assert_array_equal(vote(tmp_path, tmp_path / "rounded.csv"), FIRST.round(2).argmax(axis=1))
+    assert "rounded.csv holds rounded probabilities" in capsys.readouterr().out
+
+
+def test_another_system_s_config_beside_a_file_says_nothing(tmp_path, files):
+    (tmp_path / "config.json").write_text('{"lr": 0.1}')
+    vote(tmp_path, *files)
+
+
+def test_a_folder_that_is_not_there_is_named_before_anything_is_written(tmp_path, files, capsys):
+    with pytest.raises(SystemExit, match="there is no folder"):
+        main([*files, "-o", str(tmp_path / "out.csv"), "--soft", str(tmp_path / "no" / "soft.csv")])
+    assert not (tmp_path / "out.csv").exists()
+
+
 def heads(tmp_path):
     parts = {
         "mask": RNG.dirichlet(np.ones(3), 6),
@@ -97,8 +116,8 @@ def test_a_head_that_cannot_be_told_is_asked_for(tmp_path, capsys):
 
 def test_heads_without_their_fellows_or_beside_whole_models_are_refused(tmp_path, capsys, files):
     _, paths = heads(tmp_path)
-    assert "the files are of age, mask" in refused(tmp_path, capsys, *paths[:2])
-    assert "18 classes" in refused(tmp_path, capsys, *paths, files[0])
+    assert "age/soft.csv is age" in refused(tmp_path, capsys, *paths[:2])
+    assert "a.csv is 18 classes" in refused(tmp_path, capsys, *paths, files[0])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +126,7 @@ def test_heads_without_their_fellows_or_beside_whole_models_are_refused(tmp_path
         (lambda t: t.iloc[1:], "c.csv lacks id '0.jpg'"),
         (lambda t: pd.concat([t, t.iloc[:1].assign(ImageID="x.jpg")]), "c.csv has id 'x.jpg'"),
         (lambda t: t.assign(ImageID=["y.jpg", *t["ImageID"][1:]]), "c.csv lacks id '0.jpg'"),
-        (lambda t: t.drop(columns="17"), "the files are of 18 classes, 17 classes"),
+        (lambda t: t.drop(columns="17").assign(**{"0": "9"}), "c.csv is 17 classes (first id '0.jpg')"),
         (lambda t: t.assign(**{"3": "NaN"}), "c.csv: id '0.jpg' has a value that is not a finite number"),
     ],
 )

@@ -18,6 +18,7 @@ from conftest import PROJECT
 from sklearn.metrics import accuracy_score, f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import events
 import inference
 import learner
 import train
@@ -82,7 +83,7 @@ def test_weights_and_state_load_without_running_code(drawn, quick):
     folder = run_trial(drawn, quick)
     best = torch.load(folder / "best.pt", weights_only=True)
     last = torch.load(folder / "last.pt", weights_only=True)
-    assert set(last) == {"epoch", "model", "optimizer", "generator", "torch_generator"}
+    assert set(last) == {"epoch", "model", "optimizer", "generator", "torch_generator", "cuda_generators"}
     assert best.keys() == last["model"].keys()
 
 
@@ -188,6 +189,23 @@ def test_separate_heads_are_trained_and_written(drawn, quick, kind):
     assert load_json(folder, "config.json")["heads"][0]["name"] == kind
 
 
+def test_a_submission_that_the_competition_would_refuse_fails_the_trial(drawn, quick, monkeypatch):
+    shuffled = inference.write_hard
+    monkeypatch.setattr(
+        inference, "write_hard", lambda path, a, b, ids, answers: shuffled(path, a, b, ids[::-1], answers)
+    )
+    assert "hard.csv line 2: expected" in failure(drawn, quick)
+    assert load_json(newest(quick), "summary.json")["status"] == "FAILED"
+
+
+def test_the_old_data_set_that_split_photos_splits_people_here(drawn, quick):
+    hashes = [
+        load_json(run_trial(drawn, quick, "--epochs", 1, "--dataset", name), "config.json")["folds"]["hash"]
+        for name in ("MaskBaseDataset", "MaskSplitByProfileDataset")
+    ]
+    assert hashes[0] == hashes[1]
+
+
 def test_all_trials_share_their_folds_whatever_their_seed_and_classes(drawn, quick):
     hashes = set()
     for words in (("--seed", 1), ("--seed", 2, "--classification", "age", "--age_boundaries", 30, 58), ("--fold", 3)):
@@ -221,9 +239,22 @@ def test_tensorboard_has_scalars_a_figure_and_hparams(drawn, quick):
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
-def test_without_a_test_part_the_trial_says_so(data, quick):
+def test_the_figure_shows_right_answers_in_green_and_wrong_ones_in_red():
+    photos = torch.zeros((2, 3, 8, 8), dtype=torch.uint8)
+    figure = events.draw_predictions(photos, ["mask", "normal"], ["mask", "mask"])
+    captions = [
+        figure[events.TILE :, place * events.TILE :][:, : events.TILE].reshape(-1, 3).tolist() for place in (0, 1)
+    ]
+    assert list(events.RIGHT) in captions[0]
+    assert list(events.WRONG) not in captions[0]
+    assert list(events.WRONG) in captions[1]
+    assert list(events.RIGHT) not in captions[1]
+
+
+def test_without_a_test_part_the_trial_says_so(data, quick, capsys):
     shutil.rmtree(data / "eval")
     folder = run_trial(data, quick, "--epochs", 1)
+    assert "has no eval part: no soft.csv" in capsys.readouterr().out
     assert not (folder / "soft.csv").exists()
     assert "has no eval part" in load_json(folder, "summary.json")["test"]["reason"]
 
@@ -268,7 +299,7 @@ def test_a_test_photo_that_cannot_be_read_gets_the_most_frequent_class_and_is_na
 def test_a_loss_that_becomes_nan_fails_with_epoch_and_rate_and_keeps_the_last_good_weights(drawn, quick):
     words = ("--optimizer", "SGD", "--schedule", "step", "--lr_decay_step", 1, "--epochs", 3)
     message = failure(drawn, quick, *words, "--lr", 1e25)
-    assert "epoch 1: the loss became" in message
+    assert "epoch 1: the" in message  # loss or prediction, whichever is looked at first
     assert "at learning rate 1e+25" in message
     assert "no epoch ended before it" in message
     assert load_json(newest(quick), "summary.json")["status"] == "FAILED"
@@ -281,11 +312,12 @@ def test_weights_of_an_epoch_before_nan_are_kept(drawn, quick, monkeypatch):
     def second_diverges(*given):
         calls.append(given)
         if len(calls) == 2:
-            raise FloatingPointError("the loss became nan at learning rate 0.1")
+            raise FloatingPointError("the loss became nan")
         return original(*given)
 
     monkeypatch.setattr(learner, "train_epoch", second_diverges)
-    assert "epoch 2: the loss became nan at learning rate 0.1; best.pt keeps epoch 1" in failure(drawn, quick)
+    message = failure(drawn, quick, "--lr", 0.125)
+    assert "epoch 2: the loss became nan at learning rate 0.125; best.pt keeps epoch 1" in message
     folder = newest(quick)
     assert torch.load(folder / "best.pt", weights_only=True)
     assert len(pd.read_csv(folder / "val_soft.csv")) == 28
@@ -303,6 +335,7 @@ def test_weights_of_an_epoch_before_nan_are_kept(drawn, quick, monkeypatch):
         (("--dataset", "Mask"), "unknown dataset 'Mask'"),
         (("--fold", 7), "fold 7 does not exist"),
         (("--weights", "gone.pt"), "gone.pt: no such file"),
+        (("--model", "alexnet"), "alexnet cannot take photos of 24 x 24"),
     ],
 )
 def test_a_bad_choice_ends_the_trial_at_once(drawn, quick, words, says):

@@ -31,24 +31,24 @@ def manager():
     server.server_close()
 
 
-def filed(record):
-    return {"trialJobId": "T1", "hyperParameters": [json.dumps(record)]}
+def filed(*records):
+    return {"trialJobId": "T1", "hyperParameters": [json.dumps(record) for record in records]}
 
 
 def test_the_record_of_the_trial_s_own_id_is_asked_for_until_it_is_filed(manager, monkeypatch):
     channel, answers, asked = manager
     monkeypatch.setattr(trial.time, "sleep", lambda seconds: None)
     record = {"parameter_id": 3, "parameters": {"lr": 0.1}}
-    answers += [None, {"trialJobId": "T1"}, filed(None), filed(record)]
+    answers += [None, {"trialJobId": "T1"}, filed(), filed(record)]
     assert parameters_on_record(channel, "T1") == record
     assert asked == ["/prefix/api/v1/nni/trial-jobs/T1"] * 4
 
 
 def test_a_record_that_never_comes_is_an_error_that_says_what_to_check(manager, monkeypatch):
     channel, answers, _ = manager
-    answers.append(filed(None))
+    answers.append(filed())
     monkeypatch.setattr(trial, "RECORD_SECONDS", 0.5)
-    with pytest.raises(RuntimeError, match=r"no parameters filed yet.* nniManagerIp"):
+    with pytest.raises(RuntimeError, match=r"did not give this trial's parameters .*IndexError.* nniManagerIp"):
         parameters_on_record(channel, "T1")
 
 
