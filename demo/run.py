@@ -134,8 +134,8 @@ def read_lines(path: Path) -> list[dict]:
 def read_results(outputs: Path) -> list[Result]:
     """The trials of an experiment, best validation first."""
     results = []
-    for folder in outputs.iterdir():
-        summary = json.loads((folder / "summary.json").read_text())
+    for file in outputs.glob("*/summary.json"):
+        folder, summary = file.parent, json.loads(file.read_text())
         parameters = json.loads((folder / "config.json").read_text())["parameters"]
         results.append(Result(folder, parameters, summary, score(folder / "hard.csv")))
     return sorted(results, key=lambda result: -result.claimed["val_accuracy"])
