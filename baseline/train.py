@@ -31,6 +31,7 @@ from run import Run, create_run
 from trial import Trial, die_of_interrupt, environment, start_trial
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
+PLACES = {"data_dir", "model_dir", "cache_dir", "cache_gib", "name", "device", "threads", "log_interval"}
 VERSIONS = ("torch", "torchvision", "timm", "efficientnet-pytorch", "nni", "numpy", "pandas", "pillow")
 
 
@@ -87,7 +88,7 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
     folds = leave_unreadable(run, config, data, folds, store)
     with closing(events.open_events(run.path)) as writer:
         best = train_and_validate(trial, config, data, folds, store, learner, run, writer)
-        events.write_hparams(writer, config.values(), best)
+        events.write_hparams(writer, searched(config, trial), best)
     learner.model.load_state_dict(torch.load(run.path / "best.pt", weights_only=True))
     if data.test is not None:
         predict_test(run, config, data, learner.model, prior)
@@ -95,6 +96,13 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
         print(f"{data.root} has no eval part: no soft.csv and no hard.csv", flush=True)
     trial.finish(objective(best, config))
     print(f"best: epoch {run.summary['best_epoch']}, {show(best)}", flush=True)
+
+
+def searched(config: Config, trial: Trial) -> dict[str, Any]:
+    """The knobs to compare trials by: those NNI chose; of a single trial, those that are not at their default."""
+    values, default = config.values(), Config().values()
+    names = trial.parameters or [name for name in values if values[name] != default[name] and name not in PLACES]
+    return {name: values[name] for name in names}
 
 
 def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds: Split, prior: np.ndarray) -> None:

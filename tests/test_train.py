@@ -17,6 +17,7 @@ import torch
 from conftest import PROJECT
 from sklearn.metrics import accuracy_score, f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import events
 import inference
@@ -229,14 +230,17 @@ def test_held_out_photos_show_what_a_split_by_photo_would_claim(drawn, quick):
 
 
 def test_tensorboard_has_scalars_a_figure_and_hparams(drawn, quick):
-    folder = run_trial(drawn, quick)
+    folder = run_trial(drawn, quick, "--optimizer", "SGD")
     events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
     assert {"train_loss", "val_accuracy", "val_macro_f1", "lr", "best/accuracy"} <= set(events.Tags()["scalars"])
     assert [event.value for event in events.Scalars("val_accuracy")] == pytest.approx(
         [row["val_accuracy"] for row in history(folder)]
     )
     assert len(events.Images("validation")) == 2
-    assert "_hparams_/session_start_info" in events.summary_metadata
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    knobs = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert set(knobs) == {"model", "pretrained", "resize", "epochs", "batch_size", "optimizer"}
+    assert knobs["optimizer"].string_value == "SGD"
 
 
 def test_the_figure_shows_right_answers_in_green_and_wrong_ones_in_red():
