@@ -107,6 +107,8 @@ def nnictl(home: Path, *words: str) -> subprocess.CompletedProcess:
 
 def start(config: Path, port: int, home: Path) -> Experiment:
     """Runs `nnictl create` and waits for the manager's answer. Raises RuntimeError with what nnictl printed."""
+    if is_taken(port):
+        raise RuntimeError(f"port {port} is taken, perhaps by another experiment (nnictl list); choose another")
     try:
         created = nnictl(home, "create", "--config", str(config), "--port", str(port))
         deadline = time.monotonic() + 30
@@ -114,11 +116,15 @@ def start(config: Path, port: int, home: Path) -> Experiment:
             with suppress(OSError):
                 return Experiment(ask(port, "experiment")["id"], port, home)
             time.sleep(0.5)
+        raise RuntimeError(f"nnictl create --config {config} --port {port} failed:\n{created.stdout}{created.stderr}")
     except BaseException:
-        nnictl(home, "stop", "--port", str(port))
+        nnictl(home, "stop", "--port", str(port))  # the port was free, so what is there now is ours
         raise
-    nnictl(home, "stop", "--port", str(port))
-    raise RuntimeError(f"nnictl create --config {config} --port {port} failed:\n{created.stdout}{created.stderr}")
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def processes(experiment: str) -> list[psutil.Process]:

@@ -31,7 +31,10 @@ def test_a_model_of_each_family_gives_k_logits(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(MODELS.entries) - set(EACH_FAMILY)))
 def test_every_model_gives_k_logits(name):
-    assert forward(name, side=299 if name == "inception_v3" else 224).shape == (2, 18)
+    if name.startswith("regnet"):  # computes its widths with tensors, so it cannot be built on "meta"
+        assert forward(name, device="cpu", side=32).shape == (2, 18)
+    else:
+        assert forward(name, side=299 if name == "inception_v3" else 224).shape == (2, 18)
 
 
 def test_all_of_torchvision_s_classifiers_are_there():

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -107,6 +108,11 @@ def test_a_config_that_nni_refuses_is_an_error_with_its_words(tmp_path):
     path.write_text("trialCommand: python train.py\n")
     with pytest.raises(RuntimeError, match="nnictl create"):
         start(path, free_port(), tmp_path)
+
+
+def test_a_taken_port_is_refused_and_its_owner_left_alone(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as owner, pytest.raises(RuntimeError, match="is taken"):
+        start(tmp_path / "config.yml", owner.getsockname()[1], tmp_path)
 
 
 def test_the_demo_searches_blends_and_shows_the_leak(tmp_path):
