@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from predictions import read_text
 from registry import Registry
 from task import Head, Task, one_hot
 
@@ -131,17 +132,10 @@ def age_class(age: int, boundaries: tuple[int, int]) -> int:
 
 def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """A CSV as text, with `columns`, every one of them filled in."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV: {error}") from error
+    table = read_text(path)
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise ValueError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
-    if table.empty:
-        raise ValueError(f"{path} has no rows")
     table.index += 2  # line numbers, as an editor shows them
     return table
 

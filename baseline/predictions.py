@@ -63,7 +63,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def check_hard(path: Path, id_column: str, answer_column: str, ids: Sequence[str], classes: int) -> None:
     """Reads `path` back: exactly the rows of `ids`, in that order, answered with 0..classes-1. Raises ValueError."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_text(path)
     if list(table.columns) != [id_column, answer_column]:
         raise ValueError(f"{path}: expected the columns {id_column},{answer_column}, found {','.join(table.columns)}")
     if len(table) != len(ids):
@@ -76,22 +76,28 @@ def check_hard(path: Path, id_column: str, answer_column: str, ids: Sequence[str
             raise ValueError(f"{path} line {line} ({found}): {answer!r} is not a class from 0 to {classes - 1}")
 
 
+def read_text(path: Path) -> pd.DataFrame:
+    """A CSV with every cell as text, an empty one as "". Raises ValueError naming the file."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV: {error}") from error
+    if table.empty:
+        raise ValueError(f"{path} has no rows; its columns are {', '.join(table.columns)}")
+    return table
+
+
 def read_soft(path: Path) -> Soft:
     """A soft CSV. Columns of raw logits (rows that are no probabilities) are softmaxed.
 
     Raises ValueError naming the file and the id for anything that cannot be voted with.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV: {error}") from error
+    table = read_text(path)
     numbers = [name for name in table.columns if name.isdigit()]
     if len(table.columns) < 3 or len(numbers) < 2 or sorted(numbers, key=int) != class_columns(len(numbers)):
         raise ValueError(f'{path}: expected an id column, ans and "0".."K-1"; found {",".join(table.columns)}')
-    if table.empty:
-        raise ValueError(f"{path} has no rows")
     id_column = table.columns[0]
     ids = table[id_column]
     if ids.duplicated().any():

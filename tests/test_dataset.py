@@ -100,6 +100,12 @@ def test_a_faulty_train_csv_is_named_by_line(data, change, says):
         read_multi(data)
 
 
+def test_a_byte_order_mark_left_by_a_spreadsheet_is_no_part_of_the_first_column(data):
+    path = data / "train" / "train.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_multi(data).train.ids) == 140
+
+
 def test_a_person_without_photos_is_named(data):
     folder = next(p for p in (data / "train" / "images").iterdir() if p.name.startswith("000002"))
     for photo in folder.iterdir():

@@ -140,7 +140,7 @@ def test_files_that_do_not_fit_together_are_refused_and_nothing_is_written(tmp_p
     ("words", "says"),
     [
         ((), "no soft CSV given"),
-        (("gone.csv",), "gone.csv: no such file"),
+        (("gone.csv",), "gone.csv is missing"),
         (("{0}", "{0}"), "is given twice"),
         (("{0}", "{1}", "--weights", "1"), "1 --weights for 2 files"),
         (("{0}", "{1}", "--weights", "0", "0"), "not all of them 0"),
