@@ -44,7 +44,10 @@ def open_store(paths: Sequence[Path], config: Config, label: str) -> Store:
     """The store of `paths`, built if it is not there. Photos that cannot be read are listed, not dropped."""
     root = Path(config.cache_dir).expanduser()
     folder = root / key(paths, config.crop, config.resize)
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{root} cannot be made ({error.strerror}); pass another --cache_dir") from error
     for _ in range(3):  # another trial may remove a store between its being built and its being opened
         if (store := load(folder)) and not any(readable(paths[row], config) for row in store.unreadable):
             return store

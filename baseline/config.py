@@ -110,7 +110,7 @@ class Config:
     class_weights: str = knob(
         "none", "balanced weighs each class by 1 / its training share", choices=("none", "balanced")
     )
-    optimizer: str = knob("Adam", "any optimizer of torch.optim")
+    optimizer: str = knob("Adam", "an optimizer of torch.optim, but LBFGS, SparseAdam and Muon")
     lr: float = knob(0.001, "peak learning rate", low=0, strict=True)
     momentum: float = knob(0.9, "for optimizers that have it", low=0, high=1)
     weight_decay: float = knob(5e-5, "pull of the weights towards 0", low=0)
@@ -191,6 +191,7 @@ def read_file(path: Path) -> dict[str, Any]:
     """Knobs from a JSON or YAML file; of a run folder's config.json, its parameters."""
     import yaml
 
+    path = path / "config.json" if path.is_dir() else path  # a run folder
     if not path.is_file():
         raise ValueError(f"--config {path}: no such file")
     try:
@@ -283,6 +284,8 @@ def check(config: Config) -> Config:
         raise ValueError(f"age_boundaries {config.age_boundaries} must rise")
     if config.lr_decay_step and config.schedule not in ("auto", "step"):
         raise ValueError(f"lr_decay_step {config.lr_decay_step} belongs to --schedule step, not {config.schedule}")
+    if config.name != Path(config.name).name or config.name in ("", ".", ".."):
+        raise ValueError(f"--name {config.name!r} names a folder under the output root, so it has no / and is not ..")
     if config.schedule == "step" and not config.lr_decay_step:
         raise ValueError("--schedule step needs --lr_decay_step EPOCHS")
     return config

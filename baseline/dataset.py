@@ -137,6 +137,12 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if missing:
         raise ValueError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
     table.index += 2  # line numbers, as an editor shows them
+    blank = table[[*columns]].apply(lambda column: column.str.strip() == "")
+    if blank.any(axis=None):
+        line, column = next((row.Index, name) for row in blank.itertuples() for name in columns if getattr(row, name))
+        raise ValueError(
+            f"{path} line {line}: {column} is empty ({int(blank.any(axis=1).sum())} such lines); fill it in"
+        )
     return table
 
 
@@ -163,14 +169,24 @@ def read_people(path: Path) -> pd.DataFrame:
         more = f"\n… and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError("correct these rows or remove them:\n" + "\n".join(problems[:5]) + more)
     table["age"] = table["age"].astype(float).astype(int)
-    tell_unlisted(path.parent / "images", set(table["path"]))
+    tell_odd_folders(path.parent / "images", set(table["path"]))
     return table
 
 
-def tell_unlisted(images: Path, listed: set[str]) -> None:
-    unlisted = sorted(p.name for p in images.iterdir() if p.is_dir() and p.name[0] != "." and p.name not in listed)
-    if unlisted:
-        print(f"{len(unlisted)} folders in {images} are not in train.csv and are left out: {', '.join(unlisted[:3])} …")
+def tell_odd_folders(images: Path, listed: set[str]) -> None:
+    """Prints what is left out, and which people lack a photo, so that nothing goes missing unseen."""
+    folders = sorted(p for p in images.iterdir() if p.is_dir() and p.name[0] != ".")
+    people = [folder for folder in folders if folder.name in listed]
+    strays = [p for folder in people for p in folder.iterdir() if p.name[0] != "." and p.stem not in MASK_OF_STEM]
+    lacking = [folder for folder in people if {p.stem for p in person_photos(folder)} != set(MASK_OF_STEM)]
+    for odd, what in (
+        ([p for p in folders if p.name not in listed], f"folders in {images} are not in train.csv and are left out"),
+        (strays, f"files are left out, because their names are none of {', '.join(MASK_OF_STEM)}"),
+        (lacking, f"people lack some of their {len(MASK_OF_STEM)} photos"),
+    ):
+        if odd:
+            shown = ", ".join(p.relative_to(images).as_posix() for p in odd[:3])
+            print(f"note: {len(odd)} {what}: {shown}{' …' if len(odd) > 3 else ''}", flush=True)
 
 
 def person_photos(folder: Path) -> list[Path]:

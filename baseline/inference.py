@@ -19,7 +19,7 @@ from cache import open_store
 from config import Config, restore
 from dataset import Data, read
 from engine import choose_device, feed, in_order, normaliser, predict
-from model import build_model
+from model import build_model, read_weights
 from predictions import check_hard, write_hard, write_soft
 from progress import Progress
 from run import Run, open_run
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
     given = vars(parser.parse_args(argv))
     try:
         add_predictions(given.pop("run"), {name: value for name, value in given.items() if value})
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -70,7 +70,7 @@ def add_predictions(path: Path, changes: dict[str, str]) -> None:
     if data.test is None:
         raise ValueError(f"{data.root} has no eval part to predict")
     model = build_model(config.model, data.task.size, config.values())
-    model.load_state_dict(torch.load(path / "best.pt", map_location="cpu", weights_only=True))
+    model.load_state_dict(read_weights(path / "best.pt"))
     model.to(choose_device(config.device), memory_format=torch.channels_last)
     prior = np.array(json.loads((path / "config.json").read_text())["prior"])
     predict_test(run, config, data, model, prior)

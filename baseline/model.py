@@ -107,7 +107,7 @@ def fetch_weights(name: str) -> State:
 def read_weights(path: Path) -> State:
     """Tensors by name from .safetensors, or from a .pt or .pth file that holds nothing else. Raises ValueError."""
     if not path.is_file():
-        raise ValueError(f"--weights {path}: no such file")
+        raise ValueError(f"weights {path}: no such file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -116,8 +116,8 @@ def read_weights(path: Path) -> State:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format fails in its own way
         raise ValueError(
-            f"--weights {path} cannot be read as tensors alone ({type(error).__name__}: {str(error)[:200]}). "
-            "Save the model's state_dict(), not the model"
+            f"weights {path} cannot be read as tensors alone ({type(error).__name__}: {str(error)[:200]}). "
+            "The file is damaged, or holds a model where its state_dict() is wanted"
         ) from error
     state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
     wrapped = all(name.startswith("module.") for name in state)  # by DataParallel

@@ -84,6 +84,8 @@ def read_text(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV: {error}") from error
+    if len(table.columns) == 1 and any(mark in table.columns[0] for mark in ";\t"):
+        raise ValueError(f"{path} is separated by semicolons or tabs; save it with commas and decimal points")
     if table.empty:
         raise ValueError(f"{path} has no rows; its columns are {', '.join(table.columns)}")
     return table
@@ -95,6 +97,8 @@ def read_soft(path: Path) -> Soft:
     Raises ValueError naming the file and the id for anything that cannot be voted with.
     """
     table = read_text(path)
+    if "label_given" in table.columns:
+        raise ValueError(f"{path} holds validation predictions; a submission is voted from soft.csv files")
     numbers = [name for name in table.columns if name.isdigit()]
     if len(table.columns) < 3 or len(numbers) < 2 or sorted(numbers, key=int) != class_columns(len(numbers)):
         raise ValueError(f'{path}: expected an id column, ans and "0".."K-1"; found {",".join(table.columns)}')

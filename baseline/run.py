@@ -73,6 +73,10 @@ def create_run(root: Path, experiment: str, trial: str) -> Run:
             return Run(path)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise ValueError(
+                f"the run folder {path} cannot be made ({error.strerror}); pass another --model_dir"
+            ) from error
     raise ValueError(f"{root / experiment} holds too many trials named {trial}; pass another --name")
 
 

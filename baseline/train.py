@@ -36,6 +36,7 @@ VERSIONS = ("torch", "torchvision", "timm", "efficientnet-pytorch", "nni", "nump
 
 
 def main(argv: list[str]) -> None:
+    run = None
     try:
         trial = start_trial()
         config, overrides = load(argv, environment(), trial.parameters)
@@ -47,11 +48,23 @@ def main(argv: list[str]) -> None:
         with run.recording():
             run_trial(trial, config, overrides, run)
     except KeyboardInterrupt:
+        if run:
+            print(f"told to stop; {farewell(run)}", flush=True)
         die_of_interrupt()
-    except torch.OutOfMemoryError as error:
-        sys.exit(f"error: the GPU's memory is full; lower --batch_size, --valid_batch_size or --resize. {error}")
     except (ValueError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
+    except (RuntimeError, MemoryError) as error:  # torch tells a full CPU memory by a RuntimeError's text alone
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):
+            sys.exit(f"error: the memory is full; lower --batch_size, --valid_batch_size or --resize. {error}")
+        raise
+
+
+def farewell(run: Run) -> str:
+    """What a stopped trial leaves, and what to do with it."""
+    if "best_epoch" not in run.summary:
+        return "no epoch had ended"
+    test = run.summary["test"]
+    return f"{run.path} keeps epoch {run.summary['best_epoch']}; {test.get('next') or test.get('reason', '')}"
 
 
 def check_names(config: Config) -> None:
@@ -126,17 +139,20 @@ def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds:
             "prior": [float(share) for share in prior],
         },
     )
-    run.update(
-        objective=config.metric,
-        test={"predicted": False, "next": f"python baseline/inference.py {run.path}"}
-        if data.test
-        else {"predicted": False, "reason": f"{data.root} has no eval part"},
-    )
+    reason = "no epoch has ended yet" if data.test else f"{data.root} has no eval part"
+    run.update(objective=config.metric, test={"predicted": False, "reason": reason})
     print(
         f"fold {config.fold}: {len(folds.train)} photos of {len({people[row] for row in folds.train})} people train,"
-        f" {len(folds.validation)} of {len({people[row] for row in folds.validation})} other people validate",
+        f" {len(folds.validation)} of {len({people[row] for row in folds.validation})} other people validate"
+        + (f", {len(folds.holdout)} photos of the first are kept out" if len(folds.holdout) else ""),
         flush=True,
     )
+    for rows, what in ((folds.train, "train"), (folds.validation, "validate")):
+        absent = [
+            name for name, n in zip(data.task.classes, data.train.target[rows].sum(axis=0), strict=True) if n == 0
+        ]
+        if absent:
+            print(f"note: no photo of these classes will {what}: {', '.join(absent)}", flush=True)
 
 
 def versions() -> dict[str, str]:
@@ -188,6 +204,7 @@ def train_and_validate(
         if len(folds.holdout):
             seen = measure(data, folds.holdout, data.task.activate(learner.predict(store, folds.holdout)))
             row |= {f"photo_split_{name}": value for name, value in seen.items()}
+            print(f"epoch {epoch}/{config.epochs} by photo, on people it trained on: {show(seen)}", flush=True)
         if not best or metrics[config.metric] > best[config.metric]:
             best = metrics
             keep_best(run, learner, data, folds, probabilities, row)
@@ -218,6 +235,8 @@ def keep_best(run: Run, learner: Learner, data: Data, folds: Split, probabilitie
     )
     metrics = {name: value for name, value in row.items() if name.startswith(("val_", "photo_split_"))}
     run.update(best_epoch=row["epoch"], metrics=metrics, images_per_second=row["images_per_second"])
+    if data.test:
+        run.update(test={"predicted": False, "next": f"python baseline/inference.py {run.path}"})
 
 
 def draw(writer: Any, epoch: int, data: Data, folds: Split, store: Store, probabilities: np.ndarray) -> None:

@@ -44,9 +44,7 @@ def vote(given: argparse.Namespace) -> None:
     check_heads(heads, softs)
     blended = blend(rows, heads, weights)
     first = softs[0]
-    for target in filter(None, (given.output, given.soft)):
-        if not target.parent.is_dir():
-            raise ValueError(f"{target}: there is no folder {target.parent}")
+    check_targets([given.output, *filter(None, [given.soft])], softs)
     if given.soft:
         write_soft(given.soft, first.id_column, first.ids, blended)
     write_hard(given.output, first.id_column, "ans", first.ids, blended.argmax(axis=1))
@@ -74,6 +72,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--soft", type=Path, metavar="FILE", help="also write the blended probabilities, to blend again"
     )
     return parser.parse_args(argv)
+
+
+def check_targets(targets: list[Path], softs: list[Soft]) -> None:
+    """Raises ValueError for a folder that is not there, and where soft predictions would be lost."""
+    for target in targets:
+        if not target.parent.is_dir():
+            raise ValueError(f"{target}: there is no folder {target.parent}")
+        if target.resolve() in [soft.path.resolve() for soft in softs] or targets.count(target) > 1:
+            raise ValueError(f"{target} would be written over; name another file with -o or --soft")
+    output = targets[0]
+    if output.is_file() and "0" in output.read_text().partition("\n")[0].split(","):
+        raise ValueError(f"{output} holds soft predictions that a submission would replace; name another file with -o")
 
 
 def gather(given: argparse.Namespace) -> list[tuple[Path, str | None]]:
@@ -115,8 +125,10 @@ def head_of(path: Path, named: str | None, soft: Soft) -> str:
     """`mask`, `gender`, `age`, or the number of classes of a whole model, as a word. Raises ValueError."""
     count = soft.probabilities.shape[1]
     config = path.parent / "config.json"
-    if named is None and config.is_file():
-        named = recorded_head(config)
+    recorded = recorded_head(config) if config.is_file() else None
+    if named and recorded and named != recorded:
+        raise ValueError(f"{path} is given as {named}, but its config.json says {recorded}")
+    named = named or recorded
     if named is None and count in HEADS.values():
         raise ValueError(f"{path} has {count} classes; say which head it is: --mask, --gender or --age FILE")
     if named and HEADS[named] != count:

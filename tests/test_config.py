@@ -42,6 +42,7 @@ def test_every_s3_flag_is_understood_with_underscores_and_dashes():
         ({"age_boundaries": [60, 30]}, "must rise"),
         ({"schedule": "cosine", "lr_decay_step": 3}, "belongs to --schedule step"),
         ({"schedule": "step"}, "needs --lr_decay_step"),
+        ({"name": "../elsewhere"}, "has no / and is not .."),
     ],
 )
 def test_an_unknown_or_impossible_parameter_is_refused(parameters, says):
@@ -86,3 +87,4 @@ def test_a_run_folder_gives_its_config_back(tmp_path):
     file.write_text(json.dumps({"parameters": config.values()}))
     assert restore(file) == config
     assert load(["--config", str(file)], {}, {})[0] == config
+    assert load(["--config", str(tmp_path)], {}, {})[0] == config

@@ -88,6 +88,7 @@ def set_first(column, value):
         (lambda t: t.drop(columns="gender"), "train.csv lacks the column gender; it has id, race, age, path"),
         (set_first("age", "?"), r"train.csv line 2 \(id 000001\): age '\?' is not a number of years"),
         (set_first("age", "300"), "age '300'"),
+        (set_first("id", " "), r"train.csv line 2: id is empty \(1 such lines\)"),
         (set_first("gender", "femal"), "gender 'femal' is neither male nor female"),
         (set_first("path", "nobody"), "there is no folder .*nobody"),
         (lambda t: t.iloc[:0], "has no rows"),
@@ -106,6 +107,13 @@ def test_a_byte_order_mark_left_by_a_spreadsheet_is_no_part_of_the_first_column(
     assert len(read_multi(data).train.ids) == 140
 
 
+def test_semicolons_are_named_as_the_reason(data):
+    path = data / "train" / "train.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(ValueError, match="separated by semicolons"):
+        read_multi(data)
+
+
 def test_a_person_without_photos_is_named(data):
     folder = next(p for p in (data / "train" / "images").iterdir() if p.name.startswith("000002"))
     for photo in folder.iterdir():
@@ -118,6 +126,16 @@ def test_folders_that_train_csv_does_not_list_are_told(data, capsys):
     edit(data, lambda table: table.iloc[1:])
     assert len(read_multi(data).train.ids) == 19 * 7
     assert "1 folders" in capsys.readouterr().out
+
+
+def test_misnamed_photos_and_the_people_who_lack_them_are_told(data, capsys):
+    photo = next((data / "train" / "images").glob("000002*/mask1.*"))
+    photo.rename(photo.with_stem("mask1 (copy)"))
+    assert len(read_multi(data).train.ids) == 139
+    said = capsys.readouterr().out
+    assert "1 files are left out, because their names are none of mask1, mask2" in said
+    assert f"{photo.parent.name}/mask1 (copy)" in said
+    assert f"1 people lack some of their 7 photos: {photo.parent.name}" in said
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,8 @@ def test_a_stopped_trial_leaves_a_valid_run_folder_that_inference_completes(draw
     output, _ = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT, output.decode()
     assert b"Traceback" not in output
+    assert b"told to stop; " in output
+    assert b"; python baseline/inference.py" in output
     folder = newest(quick)
     summary = load_json(folder, "summary.json")
     assert summary["status"] == "INTERRUPTED"

@@ -34,6 +34,9 @@ def test_what_is_no_finished_epoch_is_refused(drawn, quick, tmp_path):
     with pytest.raises(SystemExit, match="is no run folder"):
         inference.main([str(tmp_path)])
     folder = make_run(drawn, quick)
+    (folder / "best.pt").write_bytes((folder / "best.pt").read_bytes()[:5000])
+    with pytest.raises(SystemExit, match="best.pt cannot be read .* damaged"):
+        inference.main([str(folder)])
     (folder / "best.pt").unlink()
     with pytest.raises(SystemExit, match=r"no best.pt: the trial ended before its first epoch did"):
         inference.main([str(folder)])

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,19 @@ def test_a_folder_that_is_not_there_is_named_before_anything_is_written(tmp_path
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_soft_predictions_are_never_written_over(tmp_path, files):
+    before = [Path(file).read_text() for file in files]
+    for words in ([*files, "-o", files[0]], ["-o", *files], [*files, "-o", "x.csv", "--soft", files[1]]):
+        with pytest.raises(SystemExit, match="would be written over|that a submission would replace"):
+            main(words)
+    assert [Path(file).read_text() for file in files] == before
+
+
+def test_validation_predictions_make_no_submission(tmp_path, capsys):
+    (tmp_path / "val_soft.csv").write_text("id,fold,group,label_given,label,0,1\na,0,p,0,0,.5,.5\n")
+    assert "holds validation predictions" in refused(tmp_path, capsys, tmp_path / "val_soft.csv")
+
+
 def heads(tmp_path):
     parts = {
         "mask": RNG.dirichlet(np.ones(3), 6),
@@ -106,6 +120,12 @@ def test_loose_files_of_one_head_are_named_by_option(tmp_path):
         (path.parent / "config.json").unlink()
     answers = vote(tmp_path, "--age", paths[0], "--mask", paths[1], "--gender", paths[2])
     np.testing.assert_array_equal(answers, combine(**parts).argmax(axis=1))
+
+
+def test_a_head_given_as_another_is_refused(tmp_path, capsys):
+    _, (age, mask, gender) = heads(tmp_path)
+    said = refused(tmp_path, capsys, "--mask", age, "--age", mask, "--gender", gender)
+    assert "age/soft.csv is given as mask, but its config.json says age" in said
 
 
 def test_a_head_that_cannot_be_told_is_asked_for(tmp_path, capsys):
