@@ -158,7 +158,7 @@ def read_people(path: Path) -> pd.DataFrame:
         if not re.fullmatch(r"\d+(\.0*)?", person.age.strip()) or float(person.age) > OLDEST_AGE:
             problems.append(f"{where}: age {person.age!r} is not a number of years up to {OLDEST_AGE}")
         folder = path.parent / "images" / person.path
-        if not person.path or not folder.is_dir():
+        if not folder.is_dir():
             problems.append(f"{where}: there is no folder {folder}")
         elif not person_photos(folder):
             problems.append(f"{where}: {folder} holds no photo named {', '.join(MASK_OF_STEM)}")

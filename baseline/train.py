@@ -96,6 +96,7 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
     )
     prior = data.train.target[folds.train].mean(axis=0)
     describe(run, config, overrides, data, folds, prior)
+    announce(config, data, folds)
     learner = prepare(config, data, folds.train)  # before decoding, which is in vain where weights cannot be had
     store = open_store(data.train.paths, config, "training photos")
     folds = leave_unreadable(run, config, data, folds, store)
@@ -141,6 +142,11 @@ def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds:
     )
     reason = "no epoch has ended yet" if data.test else f"{data.root} has no eval part"
     run.update(objective=config.metric, test={"predicted": False, "reason": reason})
+
+
+def announce(config: Config, data: Data, folds: Split) -> None:
+    """Prints who trains and who validates, and which classes either side lacks."""
+    people = data.train.groups
     print(
         f"fold {config.fold}: {len(folds.train)} photos of {len({people[row] for row in folds.train})} people train,"
         f" {len(folds.validation)} of {len({people[row] for row in folds.validation})} other people validate"

@@ -82,7 +82,7 @@ def check_targets(targets: list[Path], softs: list[Soft]) -> None:
         if target.resolve() in [soft.path.resolve() for soft in softs] or targets.count(target) > 1:
             raise ValueError(f"{target} would be written over; name another file with -o or --soft")
     output = targets[0]
-    if output.is_file() and "0" in output.read_text().partition("\n")[0].split(","):
+    if output.is_file() and "0" in output.read_text().partition("\n")[0].replace('"', "").split(","):
         raise ValueError(f"{output} holds soft predictions that a submission would replace; name another file with -o")
 
 

@@ -87,6 +87,14 @@ def test_soft_predictions_are_never_written_over(tmp_path, files):
     assert [Path(file).read_text() for file in files] == before
 
 
+def test_an_old_soft_file_with_quoted_columns_is_not_written_over_either(tmp_path, files):
+    old = tmp_path / "old.csv"
+    old.write_text('ImageID,ans,"0","1"\na.jpg,0,3.5,-2\n')
+    with pytest.raises(SystemExit, match="that a submission would replace"):
+        main([*files, "-o", str(old)])
+    assert "3.5" in old.read_text()
+
+
 def test_validation_predictions_make_no_submission(tmp_path, capsys):
     (tmp_path / "val_soft.csv").write_text("id,fold,group,label_given,label,0,1\na,0,p,0,0,.5,.5\n")
     assert "holds validation predictions" in refused(tmp_path, capsys, tmp_path / "val_soft.csv")
