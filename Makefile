@@ -20,17 +20,17 @@ setup: .venv/installed data/demo
 data/demo: | .venv/installed
 	$(RUN) demo/draw.py data/demo
 
-# Debian packages: chromium for the tests marked browser
+# Debian packages: chromium for the tests marked browser, openssh-server and iproute2 for those marked ssh
 system:
 	apt-get update -q
-	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium openssh-server iproute2
 
 lint: setup
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 
 quick: setup
-	$(RUN) -m pytest -m "not slow and not browser"
+	$(RUN) -m pytest -m "not slow and not browser and not ssh"
 
 test: lint
-	$(RUN) -m pytest -m "not browser"
+	$(RUN) -m pytest -m "not browser and not ssh"

@@ -34,6 +34,10 @@ class Trial:
 
             nni.report_intermediate_result(metrics)
 
+    def ending(self) -> tuple[str, str]:
+        """The status of a trial that is told to stop, and why, in a few words."""
+        return "INTERRUPTED", "told to stop"
+
     def finish(self, metrics: dict[str, float]) -> None:
         """The trial's final result, in the same form."""
         if self.id:
