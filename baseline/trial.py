@@ -1,22 +1,30 @@
 """The one place that knows NNI: parameters in, metrics out; and the only reader of os.environ.
 
-Under NNI a trial asks for its parameters, then compares them with those on record for its own id:
-NNI 3.0 keeps one queue for all trials, so two that start together can get each other's. The ones on
-record, which the web page, the database and the tuner use, are what the trial trains with.
+NNI 3.0 as released keeps one queue of parameters for all trials, so two that start together can get each
+other's. search/nni_repair.py mends that: a trial's parameters then carry its id. A trial that is handed
+parameters without its id asks NNI for those on record for it, which the web page, the database and the
+tuner use; they are what it trains with, and it says so.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import threading
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 RECORD_SECONDS = 60.0  # NNI files a trial's record within a second of starting it; a busy machine takes longer
+STOP_SECONDS = 2.0  # to find out why; NNI kills a trial 5 s after it told it to stop
+GRACE_SECONDS = 30.0  # for an orphan to leave its run folder in order
+REPAIR = "python search/nni_repair.py --apply mends it, with --config FILE on other machines too"
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,14 @@ class Trial:
     experiment: str
     id: str
     parameters: dict[str, Any]
+    orphaned: threading.Event = field(default_factory=threading.Event)  # NNI's process that started it is gone
+
+    def resume(self, epochs: int) -> None:
+        """So that NNI numbers the next report after those of an earlier start."""
+        if self.id:
+            import nni
+
+            nni.trial._intermediate_seq = epochs
 
     def report(self, metrics: dict[str, float]) -> None:
         """An epoch's metrics; `default` is the objective."""
@@ -34,10 +50,6 @@ class Trial:
 
             nni.report_intermediate_result(metrics)
 
-    def ending(self) -> tuple[str, str]:
-        """The status of a trial that is told to stop, and why, in a few words."""
-        return "INTERRUPTED", "told to stop"
-
     def finish(self, metrics: dict[str, float]) -> None:
         """The trial's final result, in the same form."""
         if self.id:
@@ -45,9 +57,15 @@ class Trial:
 
             nni.report_final_result(metrics)
 
+    def ending(self) -> tuple[str, str]:
+        """The status of a trial that is told to stop, and why, in a few words."""
+        if self.orphaned.is_set():
+            return "INTERRUPTED", "NNI's process that started it is gone"
+        return why_stopped(self.id) if self.id else ("INTERRUPTED", "told to stop")
+
 
 def start_trial() -> Trial:
-    """Raises RuntimeError where NNI's record of this trial cannot be had."""
+    """Raises RuntimeError where this trial's own parameters cannot be had."""
     # a shell that starts a job in the background makes it deaf to SIGINT; NNI and users stop a trial with it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -57,16 +75,23 @@ def start_trial() -> Trial:
 
     handed = nni.get_next_parameter()
     experiment, trial = nni.get_experiment_id(), nni.get_trial_id()
-    record = parameters_on_record(os.environ["NNI_TRIAL_COMMAND_CHANNEL"], trial)
-    if record["parameters"] != handed:
-        print("NNI handed this trial another trial's parameters; taking those on record for it", flush=True)
-    nni.trial._params = record  # so that metrics carry the parameter_id on record
-    return Trial(experiment, trial, record["parameters"])
+    record = nni.trial._params or {}
+    if record.get("trial_job_id") != trial:
+        print(f"warning: the NNI that manages this search is not repaired; {REPAIR}", flush=True)
+        record = parameters_on_record(trial)
+        if record["parameters"] != handed:
+            print("NNI handed this trial another trial's parameters; taking those on record for it", flush=True)
+        nni.trial._params = record  # so that metrics carry the parameter_id on record
+    if "NNI_REPAIRED" not in os.environ:
+        print(f"warning: the NNI of this machine is not repaired; {REPAIR}", flush=True)
+    started = Trial(experiment, trial, record["parameters"])
+    threading.Thread(target=end_with_keeper, args=(started.orphaned,), daemon=True).start()
+    return started
 
 
-def parameters_on_record(channel: str, trial: str) -> dict[str, Any]:
-    """NNI's record {parameter_id, parameters, …} for the id `trial`, from the manager behind the command channel."""
-    address = f"{channel.partition('/env/')[0]}/api/v1/nni/trial-jobs/{trial}"
+def parameters_on_record(trial: str) -> dict[str, Any]:
+    """NNI's record {parameter_id, parameters, …} for the id `trial`."""
+    address = f"{manager_address()}/api/v1/nni/trial-jobs/{trial}"
     deadline, reason = time.monotonic() + RECORD_SECONDS, ""
     while time.monotonic() < deadline:
         try:
@@ -79,6 +104,64 @@ def parameters_on_record(channel: str, trial: str) -> dict[str, Any]:
         f"{address} did not give this trial's parameters within {RECORD_SECONDS:.0f} s ({reason}); "
         "check that the NNI manager runs and, on a remote machine, that nniManagerIp is right"
     )
+
+
+def manager_address() -> str:
+    """Where the manager's REST interface is, as this machine sees it.
+
+    A local trial's command channel is the manager itself; a remote one's is the keeper of its machine,
+    whose newest config beside the trial's folder says where the manager is.
+    """
+    channel = os.environ["NNI_TRIAL_COMMAND_CHANNEL"]
+    if os.environ["NNI_PLATFORM"] == "remote":
+        keepers = Path(os.environ["NNI_OUTPUT_DIR"]).parent.parent.glob("trial_keeper*/trial_keeper_config.json")
+        newest = max(keepers, key=lambda file: file.stat().st_mtime)
+        channel = json.loads(newest.read_text())["managerCommandChannel"].replace("ws://", "http://", 1)
+    return re.split("/(?:env|platform)/", channel)[0]
+
+
+def why_stopped(trial: str) -> tuple[str, str]:
+    """The status and the reason of a trial that NNI tells to stop, as NNI's own log has them."""
+    request = urllib.request.Request(f"{manager_address()}/logs/nnimanager.log", headers={"Range": "bytes=-300000"})
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:  # the log is written a moment after the signal is sent
+        with suppress(OSError):
+            with urllib.request.urlopen(request, timeout=1) as answer:
+                log = answer.read().decode(errors="replace")
+            if f'KI, "{trial}"' in log:
+                return "EARLY_STOPPED", "the assessor stopped it"
+            if f"User cancelTrialJob: {trial}" in log:
+                return "INTERRUPTED", "cancelled on NNI's page or with nnictl"
+            if "Stopping experiment" in log:
+                return "INTERRUPTED", "its experiment was stopped"
+            if f"Stop trial {trial}" in log:
+                return "EARLY_STOPPED", "it ran longer than maxTrialDuration"
+        time.sleep(0.2)
+    return "INTERRUPTED", "told to stop"
+
+
+def end_with_keeper(orphaned: threading.Event) -> None:
+    """Tells this process to stop once the NNI process that started it is gone; kills it if it does not."""
+    links = [(os.getpid(), os.getppid())]
+    with suppress(OSError):
+        if Path(f"/proc/{os.getppid()}/comm").read_text().strip() in ("sh", "dash", "bash"):
+            links.append((os.getppid(), parent(os.getppid())))
+    while all(parent(child) == started_by for child, started_by in links):
+        time.sleep(1)
+    orphaned.set()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def parent(pid: int) -> int:
+    """The parent of a process, 0 if the process is gone."""
+    if pid == os.getpid():
+        return os.getppid()
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def environment() -> dict[str, str]:
