@@ -58,6 +58,8 @@ def read_repairs(folder: Path) -> list[Repair]:
                 file = line.removeprefix("+++ b/").strip()
             elif line.startswith("@@ "):
                 found.append(Repair(file, line.split("@@", 2)[2].strip(), "", ""))
+            elif line.startswith("\\"):  # "no newline at end of file" is about the line before it
+                found[-1] = replace(found[-1], old=found[-1].old[:-1], new=found[-1].new[:-1])
             elif not line.startswith("--- a/"):
                 last = found[-1]
                 old, new = ("" if line[0] == sign else line[1:] for sign in "+-")

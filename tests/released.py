@@ -8,7 +8,7 @@ import nni_node
 
 from nni_repair import local, undo
 
-LARGE = {"node", "node_modules", "static/static"}  # linked, not copied
+LARGE = {"node", "node_modules", "static/static/js"}  # linked, not copied
 
 
 def released_nni(folder):
