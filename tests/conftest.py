@@ -12,6 +12,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests need no GPU and m
 from draw import draw_competition
 from experiment import free_port, processes, start
 
+pytest_plugins = ["remote"]  # its fixture `boxes`
+
 PROJECT = Path(__file__).resolve().parent.parent
 REAL_PHOTOS = PROJECT.parent / "shared" / "data"
 

@@ -5,6 +5,9 @@ import torch
 
 import run
 from run import atomic, create_run, open_run
+from trial import Trial
+
+ENDING = Trial("", "", {}).ending
 
 
 def test_a_second_trial_of_the_same_name_gets_its_own_folder(tmp_path):
@@ -18,7 +21,7 @@ def status(folder):
 
 def test_the_summary_tells_how_the_trial_ended(tmp_path):
     trial = create_run(tmp_path, "exp", "a")
-    with trial.recording():
+    with trial.recording(ENDING):
         assert status(trial.path)["status"] == "RUNNING"
     assert status(trial.path)["status"] == "SUCCEEDED"
 
@@ -33,7 +36,7 @@ def test_the_summary_tells_how_the_trial_ended(tmp_path):
 )
 def test_the_summary_tells_why_the_trial_ended(tmp_path, error, word, says):
     trial = create_run(tmp_path, "exp", "a")
-    with pytest.raises(type(error)), trial.recording():
+    with pytest.raises(type(error)), trial.recording(ENDING):
         raise error
     assert (status(trial.path)["status"], status(trial.path)["error"]) == (word, says)
     assert (trial.path / "traceback.txt").is_file() == (word == "FAILED")
@@ -68,8 +71,8 @@ def test_an_interrupt_before_the_move_leaves_the_old_file(tmp_path, monkeypatch)
 
 def test_history_has_a_line_for_each_epoch(tmp_path):
     trial = create_run(tmp_path, "exp", "a")
-    for epoch in (1, 2):
-        trial.add_epoch({"epoch": epoch})
+    trial.history = [{"epoch": 1}, {"epoch": 2}]
+    trial.write_history()
     lines = (trial.path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"epoch": 1}, {"epoch": 2}]
 

@@ -36,7 +36,7 @@ def test_a_trial_leaves_its_run_folder(drawn, quick):
     folder = run_trial(drawn, quick, "--name", "mine")
     assert folder.parent.name == "mine"
     names = {p.name.split(".vm")[0].split(".tfevents")[0] for p in folder.iterdir()}
-    expected = "config.json history.jsonl best.pt last.pt val_soft.csv soft.csv hard.csv summary.json events.out"
+    expected = ".lock config.json history.jsonl best.pt last.pt val_soft.csv soft.csv hard.csv summary.json events.out"
     assert names == set(expected.split())
     summary = load_json(folder, "summary.json")
     assert summary["status"] == "SUCCEEDED"
@@ -53,7 +53,8 @@ def test_weights_and_state_load_without_running_code(drawn, quick):
     folder = run_trial(drawn, quick)
     best = torch.load(folder / "best.pt", weights_only=True)
     last = torch.load(folder / "last.pt", weights_only=True)
-    assert set(last) == {"epoch", "model", "optimizer", "generator", "torch_generator", "cuda_generators"}
+    learner = {"epoch", "model", "optimizer", "generator", "torch_generator", "cuda_generators"}
+    assert set(last) == learner | {"history", "probabilities"}
     assert best.keys() == last["model"].keys()
 
 

@@ -1,6 +1,8 @@
 """What tests share that walk through the whole house: single trials in this process, and real experiments."""
 
 import json
+import shutil
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -64,3 +66,41 @@ def toy_search(out, trials):
         "tuner": {"name": "TPE", "classArgs": {"optimize_mode": "maximize"}},
         "trainingService": {"platform": "local"},
     }
+
+
+def brief_search(folder, trials, concurrency=2, words=""):
+    """A search of trials that end at once, with a tuner that writes what it is told to folder/told.jsonl."""
+    out = folder / "out"
+    out.mkdir(parents=True)
+    return toy_search(out, trials) | {
+        "trialCommand": f"{sys.executable} tests/fixtures/brief_trial.py {out} {words or 0.5}",
+        "trialCodeDirectory": str(toy_code(folder / "code")),
+        "trialConcurrency": concurrency,
+        "tuner": {
+            "className": "recording_tuner.Recorder",
+            "codeDirectory": str(PROJECT / "tests" / "fixtures"),
+            "classArgs": {"out": str(folder / "told.jsonl")},
+        },
+    }
+
+
+def toy_code(folder):
+    """What a toy trial needs, in a folder that NNI can upload."""
+    for part in ("tests/fixtures", "baseline"):
+        shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def mismatches(experiment, folder):
+    """The trials of a brief_search in `folder` that took other parameters than page, database or tuner show."""
+    filed = sqlite3.connect(experiment.home / "nni-experiments" / experiment.id / "db" / "nni.sqlite")
+    rows = filed.execute("select trialJobId, data from TrialJobEvent where data like '{%'").fetchall()
+    database = {trial: json.loads(data)["parameters"] for trial, data in rows}
+    filed.close()
+    told = {number: x for number, x, _ in map(json.loads, (folder / "told.jsonl").read_text().splitlines())}
+    wrong = []
+    for trial in experiment.trials():
+        took = load_json(folder / "out", f"{trial.id}.json")
+        shown = [trial.parameters, database[trial.id], {"x": told.get(took["parameter_id"])}]
+        wrong += [(trial.id, took["taken"], shown)] if any(entry != took["taken"] for entry in shown) else []
+    return wrong

@@ -1,0 +1,144 @@
+"""Trials whose batches do not fit into the memory go on in pieces, whose gradients are the whole batch's."""
+
+import copy
+import itertools
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from kills import Small, assert_as_never_stopped, ended, fork, go_on, killed_at, only, plant_small
+from torch import nn
+from walks import failure, history, load_json, run_trial
+
+import engine
+import learner
+from config import load
+from loss import CRITERIA
+from model import MODELS
+
+
+@pytest.fixture
+def small(quick, monkeypatch):
+    return plant_small(quick, monkeypatch)
+
+
+@pytest.mark.parametrize("name", sorted(set(CRITERIA.entries) - {"f1"}))
+@pytest.mark.parametrize("micro_batch", [2, 4, 5, 12, 100])
+def test_pieces_give_the_gradient_and_the_loss_of_the_whole_batch(name, micro_batch):
+    generator = torch.Generator().manual_seed(1)
+    photos = torch.randn(13, 7, generator=generator)
+    target = torch.eye(5)[torch.randint(5, (13,), generator=generator)]
+    knobs = {"focal_gamma": 2.0, "smoothing": 0.1, "weights": torch.tensor([0.5, 2.0, 1.0, 0.7, 1.3])}
+    criterion = CRITERIA.build(name, knobs)
+    whole = nn.Sequential(nn.Linear(7, 6), nn.Tanh(), nn.Linear(6, 5))
+    parts = copy.deepcopy(whole)
+    expected = criterion(whole(photos), target)
+    expected.backward()
+    seen = []
+    parts.register_forward_hook(lambda module, given, output: seen.append(len(output)))
+    loss = engine.gradients(parts, photos, target, criterion, micro_batch)
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-6, atol=1e-6)
+    for part, wanted in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(part.grad, wanted.grad, rtol=0, atol=1e-6)
+    assert sum(seen) == 13
+    assert max(seen) <= micro_batch or micro_batch == 2
+    assert min(seen) >= 2  # a lone photo is nothing to normalise a batch by
+
+
+def test_no_piece_is_a_lone_photo():
+    assert [engine.pieces(count, 4) for count in (1, 2, 3, 4, 5, 8, 9)] == [1, 1, 1, 1, 2, 2, 3]
+    assert [engine.pieces(count, 2) for count in (1, 2, 3, 4, 5)] == [1, 1, 1, 2, 2]
+    assert engine.pieces(64, 0) == 1
+    with pytest.raises(ValueError, match="micro_batch 1 would leave batch normalisation a lone photo"):
+        load(["--micro_batch", "1"], {}, {})
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """A memory that is full when more than `fits` photos are trained on at once, from the forward `since` on."""
+
+    def plant(fits, since=0, error=None):
+        forwards = itertools.count()
+
+        class Full(Small):
+            def forward(self, photos):
+                if next(forwards) >= since and len(photos) > fits:
+                    raise error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+                return super().forward(photos)
+
+        monkeypatch.setitem(MODELS.entries, "small", Full)
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_a_trial_whose_batch_does_not_fit_goes_on_in_pieces(drawn, small, little_memory, capsys, error):
+    little_memory(8, error=error)
+    folder = run_trial(drawn, small, "--valid_batch_size", 32)
+    assert "going on from epoch 0 with at most 8 photos at once (micro_batch)" in capsys.readouterr().out
+    summary = load_json(folder, "summary.json")
+    assert (summary["status"], summary["micro_batch"], summary["valid_batch_size"]) == ("SUCCEEDED", 8, 8)
+    assert [(attempt["ended"], attempt.get("micro_batch")) for attempt in summary["attempts"]] == [
+        ("OUT_OF_MEMORY", None),
+        ("SUCCEEDED", 8),
+    ]
+    parameters = load_json(folder, "config.json")["parameters"]
+    assert (parameters["micro_batch"], parameters["valid_batch_size"]) == (0, 32)  # as it was asked for
+    twin = run_trial(drawn, small, "--valid_batch_size", 8, "--micro_batch", 8, "--name", "twin")
+    assert (folder / "soft.csv").read_bytes() == (twin / "soft.csv").read_bytes()
+
+
+def test_pieces_begin_with_the_epoch_that_did_not_fit_and_stay_after_a_kill(drawn, small, little_memory):
+    words = ("--valid_batch_size", 32, "--epochs", 3)
+    # an epoch passes 4 batches to train on, one to validate on and one held out; --resize is tried with one before
+    little_memory(8, since=1 + 6 + 2)
+    twin = run_trial(drawn, small, *words, "--name", "twin")
+    assert [attempt["from_epoch"] for attempt in load_json(twin, "summary.json")["attempts"]] == [0, 1]
+    assert len(history(twin)) == 3
+    little_memory(8, since=1 + 6 + 2)
+    assert killed_at(20, drawn, small, *words)
+    assert load_json(only(small, "exp"), "summary.json")["epochs"] == 2
+    go_on(drawn, small, *words)
+    assert_as_never_stopped(only(small, "exp"), twin)
+
+
+def test_a_trial_that_does_not_fit_in_pieces_either_fails(drawn, small, little_memory):
+    little_memory(4)
+    says = failure(drawn, small)
+    assert "error: the memory is full; lower --batch_size, --valid_batch_size or --resize. CUDA out of memory" in says
+    summary = load_json(only(small, "exp"), "summary.json")
+    assert [attempt["ended"] for attempt in summary["attempts"]] == ["OUT_OF_MEMORY", "FAILED"]
+
+
+def test_another_error_is_not_tried_again(drawn, small, monkeypatch):
+    calls = []
+    monkeypatch.setattr(learner, "train_epoch", lambda *given: calls.append(given) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_trial(drawn, small)
+    assert len(calls) == 1
+
+
+def test_a_memory_that_is_really_full_makes_the_pieces_smaller(drawn, small, monkeypatch):
+    class Wide(Small):
+        def forward(self, photos):
+            self.workspace = torch.empty(len(photos), 2**23)  # 32 MiB a photo: 896 MiB for a batch of 28, 224 for 7
+            return super().forward(photos)
+
+    monkeypatch.setitem(MODELS.entries, "small", Wide)
+
+    def work():
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + 600 * 2**20, taken + 600 * 2**20))
+        run_trial(drawn, small, "--valid_batch_size", 32)
+
+    assert ended(fork(work)) == 0
+    summary = load_json(only(small, "exp"), "summary.json")
+    assert (summary["status"], summary["micro_batch"]) == ("SUCCEEDED", 8)
