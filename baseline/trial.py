@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,14 +49,23 @@ class Trial:
         if self.id:
             import nni
 
-            nni.report_intermediate_result(metrics)
+            self.tell(nni.report_intermediate_result, metrics)
 
     def finish(self, metrics: dict[str, float]) -> None:
         """The trial's final result, in the same form."""
         if self.id:
             import nni
 
-            nni.report_final_result(metrics)
+            self.tell(nni.report_final_result, metrics)
+
+    def tell(self, report: Callable[[dict[str, float]], None], metrics: dict[str, float]) -> None:
+        """Where nobody takes the report because NNI's process is gone, this trial is told to stop meanwhile."""
+        try:
+            report(metrics)
+        except OSError:
+            self.orphaned.wait(10)
+            time.sleep(1)  # the stop comes as a signal a moment after the event
+            raise
 
     def ending(self) -> tuple[str, str]:
         """The status of a trial that is told to stop, and why, in a few words."""
@@ -122,12 +132,10 @@ def manager_address() -> str:
 
 def why_stopped(trial: str) -> tuple[str, str]:
     """The status and the reason of a trial that NNI tells to stop, as NNI's own log has them."""
-    request = urllib.request.Request(f"{manager_address()}/logs/nnimanager.log", headers={"Range": "bytes=-300000"})
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:  # the log is written a moment after the signal is sent
         with suppress(OSError):
-            with urllib.request.urlopen(request, timeout=1) as answer:
-                log = answer.read().decode(errors="replace")
+            log = end_of_log()
             if f'KI, "{trial}"' in log:
                 return "EARLY_STOPPED", "the assessor stopped it"
             if f"User cancelTrialJob: {trial}" in log:
@@ -138,6 +146,20 @@ def why_stopped(trial: str) -> tuple[str, str]:
                 return "EARLY_STOPPED", "it ran longer than maxTrialDuration"
         time.sleep(0.2)
     return "INTERRUPTED", "told to stop"
+
+
+def end_of_log() -> str:
+    """The last lines of the manager's log."""
+    address = f"{manager_address()}/logs/nnimanager.log"
+    try:
+        request = urllib.request.Request(address, headers={"Range": "bytes=-300000"})
+        with urllib.request.urlopen(request, timeout=1) as answer:
+            return answer.read().decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # the log is shorter than that
+            raise
+    with urllib.request.urlopen(address, timeout=1) as answer:
+        return answer.read().decode(errors="replace")
 
 
 def end_with_keeper(orphaned: threading.Event) -> None:
