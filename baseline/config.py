@@ -1,7 +1,7 @@
 """Every knob of a trial, once: its default, help and unit.
 
 Values are taken in this order, the later one winning:
-defaults < environment < --config FILE < command line < NNI.
+defaults < environment < run folder of --resume < --config FILE < command line < NNI.
 To add a knob, add a field; every registered factory that names it as an argument receives it.
 """
 
@@ -11,39 +11,12 @@ import argparse
 import dataclasses
 import json
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from knob import check_range, knob, scalar
 from registry import unknown
-
-
-def knob(
-    default: Any,
-    text: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    length: int = 0,
-    environment: str = "",
-    strict: bool = False,
-) -> Any:
-    """A Config field. `low` and `high` are inclusive unless `strict`; `length` fixes a tuple's length."""
-    return field(
-        default=default,
-        metadata={
-            "text": text,
-            "unit": unit,
-            "low": low,
-            "high": high,
-            "choices": choices,
-            "length": length,
-            "environment": environment,
-            "strict": strict,
-        },
-    )
 
 
 @dataclass(frozen=True)
@@ -92,6 +65,13 @@ class Config:
     seed: int = knob(42, "seed of weights, order and augmentation", low=0)
     epochs: int = knob(30, "passes over the training photos", unit="epochs", low=1)
     batch_size: int = knob(64, "photos a training step", unit="photos", low=1)
+    micro_batch: int = knob(
+        0,
+        "photos of a step that pass the model at once, to save memory; the gradients add up to the whole batch's, but "
+        "batch normalisation sees the pieces, and f1 is their mean; at least 2; 0 passes the whole batch",
+        unit="photos",
+        low=0,
+    )
     valid_batch_size: int = knob(256, "photos a prediction step", unit="photos", low=1)
     augmentation: str = knob(
         "BaseAugmentation",
@@ -129,6 +109,11 @@ class Config:
     model_dir: str = knob("", "output root; outputs/ beside baseline/ when empty", environment="SM_MODEL_DIR")
     device: str = knob("auto", "auto takes the GPU where there is one", choices=("auto", "cpu", "cuda"))
     threads: int = knob(0, "CPU threads of this trial; 0 takes all cores", low=0)
+    resume: str = knob(
+        "",
+        "auto goes on with the newest unfinished run folder of --name that has the same parameters, or begins one; a "
+        "run folder goes on with that one, with its parameters. Under NNI a trial always goes on in its own folder",
+    )
 
     def values(self) -> dict[str, Any]:
         """All knobs by name, as JSON knows them (tuples become lists)."""
@@ -137,6 +122,8 @@ class Config:
         }
 
 
+# knobs that say where a trial works and what it prints, not what it finds: a resumed trial may have others
+PLACES = {"data_dir", "model_dir", "cache_dir", "cache_gib", "name", "device", "threads", "log_interval", "resume"}
 FIELDS = {entry.name: entry for entry in dataclasses.fields(Config)}
 TYPES = typing.get_type_hints(Config)
 
@@ -150,6 +137,7 @@ def load(argv: list[str], environment: dict[str, str], parameters: dict[str, Any
     from_file, from_line = read_line(argv)
     sources = {
         "environment": from_environment(environment),
+        "run folder": {} if parameters else from_run(from_line.get("resume", "")),  # NNI's trials have their own
         "config file": from_file,
         "command line": from_line,
         "NNI": parameters,
@@ -169,6 +157,16 @@ def load(argv: list[str], environment: dict[str, str], parameters: dict[str, Any
 def from_environment(environment: dict[str, str]) -> dict[str, str]:
     named = {name: entry.metadata["environment"] for name, entry in FIELDS.items()}
     return {name: environment[key] for name, key in named.items() if environment.get(key)}
+
+
+def from_run(resume: str) -> dict[str, Any]:
+    """The parameters of the run folder that --resume names."""
+    if resume in ("", "auto"):
+        return {}
+    path = Path(resume).expanduser()
+    if not (path / "config.json").is_file():
+        raise ValueError(f"--resume {path} is no run folder: it lacks config.json")
+    return read_file(path)
 
 
 def read_line(argv: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -248,36 +246,6 @@ def convert(name: str, raw: Any, source: str) -> Any:
     return value
 
 
-def scalar(kind: type, raw: Any) -> Any:
-    if kind is bool:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if str(raw).lower() not in words:
-            raise ValueError("expected true or false")
-        return words[str(raw).lower()]
-    if kind is str:
-        return str(raw)
-    try:
-        number = float(raw)
-    except (TypeError, ValueError):
-        raise ValueError(f"expected {'a whole number' if kind is int else 'a number'}") from None
-    if number != number or number in (float("inf"), float("-inf")):
-        raise ValueError("expected a finite number")
-    if kind is int and number != int(number):
-        raise ValueError("expected a whole number")
-    return int(number) if kind is int else number
-
-
-def check_range(value: Any, rules: Any) -> None:
-    for item in value if isinstance(value, tuple) else (value,):
-        low, high = rules["low"], rules["high"]
-        if low is not None and (item <= low if rules["strict"] else item < low):
-            raise ValueError(f"expected {'more than' if rules['strict'] else 'at least'} {low:g}")
-        if high is not None and item > high:
-            raise ValueError(f"expected at most {high:g}")
-        if rules["choices"] and item not in rules["choices"]:
-            raise ValueError(str(unknown("choice", item, rules["choices"])))
-
-
 def check(config: Config) -> Config:
     """Rules over several knobs. Raises ValueError."""
     if config.age_boundaries[0] >= config.age_boundaries[1]:
@@ -286,6 +254,8 @@ def check(config: Config) -> Config:
         raise ValueError(f"lr_decay_step {config.lr_decay_step} belongs to --schedule step, not {config.schedule}")
     if config.name != Path(config.name).name or config.name in ("", ".", ".."):
         raise ValueError(f"--name {config.name!r} names a folder under the output root, so it has no / and is not ..")
+    if config.micro_batch == 1:
+        raise ValueError("micro_batch 1 would leave batch normalisation a lone photo; pass 2 or more, or 0")
     if config.schedule == "step" and not config.lr_decay_step:
         raise ValueError("--schedule step needs --lr_decay_step EPOCHS")
     return config

@@ -68,12 +68,17 @@ class Data:
 
 def read(data_dir: str, dataset: str, knobs: dict) -> Data:
     """Reads the data root that `data_dir` names. Raises ValueError saying what is wrong where."""
-    if not data_dir:
-        raise ValueError("no data root: pass --data_dir DIR or set SM_CHANNEL_TRAIN")
-    root = find_root(Path(data_dir).expanduser())
+    root = locate(data_dir)
     if dataset == "auto":
         dataset = next(name for marker, name in MARKERS.items() if (root / marker).is_file())
     return DATASETS.build(dataset, knobs | {"root": root})
+
+
+def locate(data_dir: str) -> Path:
+    """The data root that --data_dir names. Raises ValueError if there is none."""
+    if not data_dir:
+        raise ValueError("no data root: pass --data_dir DIR or set SM_CHANNEL_TRAIN")
+    return find_root(Path(data_dir).expanduser())
 
 
 def find_root(given: Path) -> Path:

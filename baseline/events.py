@@ -15,8 +15,9 @@ TILE, CAPTION, COLUMNS, MOST = 160, 34, 4, 16
 RIGHT, WRONG = (22, 120, 60), (190, 30, 45)
 
 
-def open_events(folder: Path) -> SummaryWriter:
-    return SummaryWriter(str(folder))
+def open_events(folder: Path, epochs: int) -> SummaryWriter:
+    """For a trial that ended `epochs` epochs before; what was shown of the last of them and later is to be hidden."""
+    return SummaryWriter(str(folder), purge_step=epochs or None)
 
 
 def write_epoch(writer: SummaryWriter, row: dict[str, Any]) -> None:
@@ -24,11 +25,11 @@ def write_epoch(writer: SummaryWriter, row: dict[str, Any]) -> None:
     for name, value in row.items():
         if name != "epoch":
             writer.add_scalar(name, value, row["epoch"])
-    writer.flush()
 
 
 def write_figure(writer: SummaryWriter, epoch: int, figure: np.ndarray) -> None:
     writer.add_image("validation", figure, epoch, dataformats="HWC")
+    writer.flush()
 
 
 def write_hparams(writer: SummaryWriter, knobs: dict[str, Any], metrics: dict[str, float]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -60,21 +61,22 @@ def main(argv: list[str]) -> None:
 
 def add_predictions(path: Path, changes: dict[str, str]) -> None:
     """Adds soft.csv and hard.csv to the run folder `path`; `changes` are knobs that differ from the trial's."""
-    run = open_run(path)
-    if not (path / "best.pt").is_file():
-        raise ValueError(f"{path} has no best.pt: the trial ended before its first epoch did")
-    config = restore(path / "config.json", pretrained=False, weights="", **changes)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    data = read(config.data_dir, config.dataset, config.values())
-    if data.test is None:
-        raise ValueError(f"{data.root} has no eval part to predict")
-    model = build_model(config.model, data.task.size, config.values())
-    model.load_state_dict(read_weights(path / "best.pt"))
-    model.to(choose_device(config.device), memory_format=torch.channels_last)
-    prior = np.array(json.loads((path / "config.json").read_text())["prior"])
-    predict_test(run, config, data, model, prior)
-    print(f"{path / 'soft.csv'} and hard.csv: {len(data.test.ids)} photos", flush=True)
+    with closing(open_run(path)) as run:
+        if not (path / "best.pt").is_file():
+            raise ValueError(f"{path} has no best.pt: the trial ended before its first epoch did")
+        smaller = {"valid_batch_size": run.summary["valid_batch_size"]} if "valid_batch_size" in run.summary else {}
+        config = restore(path / "config.json", pretrained=False, weights="", **smaller, **changes)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        data = read(config.data_dir, config.dataset, config.values())
+        if data.test is None:
+            raise ValueError(f"{data.root} has no eval part to predict")
+        model = build_model(config.model, data.task.size, config.values())
+        model.load_state_dict(read_weights(path / "best.pt"))
+        model.to(choose_device(config.device), memory_format=torch.channels_last)
+        prior = np.array(json.loads((path / "config.json").read_text())["prior"])
+        predict_test(run, config, data, model, prior)
+        print(f"{path / 'soft.csv'} and hard.csv: {len(data.test.ids)} photos", flush=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ class Learner:
     augment: Augmentation
     normalise: Callable[[torch.Tensor], torch.Tensor]
     targets: torch.Tensor  # (N, K), on the device
-    started: float | None = None  # when its first epoch began, in seconds of the monotonic clock
+    first: int = 1  # the first epoch of this process, more than 1 after a resume
+    started: float | None = None  # when that began, in seconds of the monotonic clock
 
     def train(self, store: Store, rows: np.ndarray, epoch: int) -> dict[str, float]:
         """Epoch `epoch`, from 1: its history entries."""
@@ -51,6 +52,7 @@ class Learner:
             lambda step: self.config.lr * self.schedule(epoch - 1 + step / len(batches)),
             watch,
             self.config.log_interval,
+            self.config.micro_batch,
         )
         seconds = time.monotonic() - began
         rate = self.optimizer.param_groups[0]["lr"]
@@ -65,11 +67,12 @@ class Learner:
     def teller(self, epoch: int, batches: Batches) -> Callable[[int, float], None]:
         """A watch() that prints where the trial stands and how long it still takes."""
         began, total, steps = time.monotonic(), self.config.epochs, len(batches)
+        before = epoch - self.first  # epochs that this process has done
 
         def tell(done: int, loss: float) -> None:
             now = time.monotonic()
             rate = sum(map(len, batches[:done])) / (now - began)
-            to_go = (now - self.started) / (epoch - 1 + done / steps) * (total - epoch + 1 - done / steps)
+            to_go = (now - self.started) / (before + done / steps) * (total - epoch + 1 - done / steps)
             print(
                 f"epoch {epoch}/{total} step {done}/{steps} loss {loss:.4f} lr "
                 f"{self.optimizer.param_groups[0]['lr']:.3g}, {rate:.0f} images/s, {duration(to_go)} to go",
@@ -88,6 +91,16 @@ class Learner:
             "torch_generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to where state() was taken, to go on with the epoch after it."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch_generator"])
+        if self.device.type == "cuda":  # none are stored by a CPU; another machine may have fewer GPUs
+            torch.cuda.set_rng_state_all(state["cuda_generators"][: torch.cuda.device_count()])
+        self.first = state["epoch"] + 1
 
 
 def prepare(config: Config, data: Data, rows: np.ndarray) -> Learner:

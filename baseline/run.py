@@ -1,17 +1,23 @@
 """The run folder outputs/<experiment>/<trial>/: what a trial leaves behind, valid at every moment.
 
-Every file is written beside its place and moved there, so a reader sees the old one or the new one.
+Every file is written beside its place and moved there, so a reader sees the old one or the new one. One
+process at a time has the folder: it holds a lock on its file .lock, which the system takes away when the
+process ends, however that happens.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +26,22 @@ import torch
 
 @dataclass
 class Run:
+    """A run folder that this process has until close()."""
+
     path: Path
+    lock: int  # file descriptor
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    zero: float | None = None  # when summary.json's seconds were 0, in seconds of the monotonic clock
+
+    def close(self) -> None:
+        os.close(self.lock)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         atomic(self.path / name, lambda file: file.write_text(text))
 
-    def add_epoch(self, row: dict[str, Any]) -> None:
-        self.history.append(row)
+    def write_history(self) -> None:
         lines = "".join(json.dumps(entry) + "\n" for entry in self.history)
         atomic(self.path / "history.jsonl", lambda file: file.write_text(lines))
 
@@ -39,22 +51,44 @@ class Run:
 
     def update(self, **entries: Any) -> None:
         """Sets entries of summary.json."""
+        if self.zero is not None:
+            entries["seconds"] = round(time.monotonic() - self.zero, 1)
         self.summary |= entries
         self.write_json("summary.json", self.summary)
 
+    def attempts(self, **entries: Any) -> list[dict[str, Any]]:
+        """summary.json's attempts, with `entries` set in the present one."""
+        *earlier, present = self.summary["attempts"]
+        return [*earlier, present | entries]
+
+    def attempted(self, **entries: Any) -> list[dict[str, Any]]:
+        """summary.json's attempts and one that begins now; from_epoch counts the epochs that earlier ones ended."""
+        earlier = [
+            attempt | {"ended": "killed"} if attempt["ended"] == "RUNNING" else attempt
+            for attempt in self.summary.get("attempts", [])
+        ]
+        begun = {"started": datetime.now().astimezone().isoformat(timespec="seconds"), "host": socket.gethostname()}
+        return [*earlier, begun | {"from_epoch": 0, "ended": "RUNNING"} | entries]
+
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Keeps summary.json's status true however the block ends: RUNNING, then how it ended and why."""
-        started = time.monotonic()
+    def recording(self, ending: Callable[[], tuple[str, str]]) -> Iterator[None]:
+        """Keeps summary.json's status true however the block ends: RUNNING, then how it ended and why.
+
+        ending() tells the status of a trial that is told to stop, and why.
+        """
 
         def end(status: str, **entries: Any) -> None:
-            self.update(status=status, seconds=round(time.monotonic() - started, 1), **entries)
+            self.update(status=status, attempts=self.attempts(ended=status), **entries)
 
-        self.update(status="RUNNING")
+        self.zero = time.monotonic() - self.summary.get("seconds", 0)
+        self.summary.pop("error", None)
+        self.update(status="RUNNING", attempts=self.attempted())
+        (self.path / "traceback.txt").unlink(missing_ok=True)
         try:
             yield
         except KeyboardInterrupt:
-            end("INTERRUPTED", error="told to stop")
+            status, reason = ending()
+            end(status, error=reason)
             raise
         except BaseException as error:
             trace = traceback.format_exc()
@@ -70,21 +104,53 @@ def create_run(root: Path, experiment: str, trial: str) -> Run:
         path = root / experiment / (trial if number == 1 else f"{trial}-{number}")
         try:
             path.mkdir(parents=True)
-            return Run(path)
         except FileExistsError:
             continue
-        except OSError as error:
-            raise ValueError(
-                f"the run folder {path} cannot be made ({error.strerror}); pass another --model_dir"
-            ) from error
+        return hold_run(path)
     raise ValueError(f"{root / experiment} holds too many trials named {trial}; pass another --name")
 
 
 def open_run(path: Path) -> Run:
-    """The run folder at `path`. Raises ValueError if it is none."""
+    """The run folder at `path`. Raises ValueError if it is none, or if another process has it."""
+    check_run(path)
+    return hold_run(path)
+
+
+def check_run(path: Path) -> None:
+    """Raises ValueError if `path` is no run folder."""
     if not (path / "config.json").is_file() or not (path / "summary.json").is_file():
         raise ValueError(f"{path} is no run folder: it lacks config.json or summary.json")
-    return Run(path, summary=json.loads((path / "summary.json").read_text()))
+
+
+def hold_run(path: Path) -> Run:
+    """The run folder `path`, which may be empty. Raises ValueError if another process has it."""
+    lock = hold(path)
+    if lock is None:
+        process, _, host = (path / ".lock").read_text().strip().partition(" ")
+        raise ValueError(f"{path} is being trained by process {process} on {host}; wait for it or end it")
+    return load_run(path, lock)
+
+
+def load_run(path: Path, lock: int) -> Run:
+    """The run folder `path`, locked by `lock`, as far as it got, without what a killed process was writing."""
+    for file in path.iterdir():
+        if re.fullmatch(r"\..+\.\d+", file.name):  # atomic()'s scratch
+            file.unlink()
+    summary = path / "summary.json"
+    return Run(path, lock, summary=json.loads(summary.read_text()) if summary.is_file() else {})
+
+
+def hold(path: Path) -> int | None:
+    """The descriptor of the locked file .lock, which falls with this process; None if another one has it."""
+    lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()} {socket.gethostname()}\n".encode())
+    return lock
 
 
 def atomic(path: Path, write: Callable[[Path], Any]) -> None:

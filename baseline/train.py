@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+import gc
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,10 @@ import torch
 import events
 from augment import AUGMENTATIONS
 from cache import Store, open_store
-from config import Config, load
+from checkpoint import best_epoch, choose_run, commit, make_smaller, publish, restore, scores, smaller, undisturbed
+from config import PLACES, Config, load
 from dataset import Data, read
+from engine import MemoryFullError, memory_is_full
 from folds import Split, split
 from inference import predict_test
 from learner import Learner, prepare
@@ -26,13 +26,11 @@ from loss import CRITERIA
 from metrics import METRICS, evaluate
 from model import model_factory
 from optim import SCHEDULES, optimizer_class, schedule_name
-from predictions import write_validation
-from run import Run, create_run
+from record import check_data, describe
+from run import Run
 from trial import Trial, die_of_interrupt, environment, start_trial
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
-PLACES = {"data_dir", "model_dir", "cache_dir", "cache_gib", "name", "device", "threads", "log_interval"}
-VERSIONS = ("torch", "torchvision", "timm", "efficientnet-pytorch", "nni", "numpy", "pandas", "pillow")
 
 
 def main(argv: list[str]) -> None:
@@ -41,20 +39,22 @@ def main(argv: list[str]) -> None:
         trial = start_trial()
         config, overrides = load(argv, environment(), trial.parameters)
         check_names(config)
-        root = Path(config.model_dir).expanduser() if config.model_dir else OUTPUTS
-        moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-        run = create_run(root, trial.experiment or config.name, trial.id or moment)
+        run = choose_run(Path(config.model_dir).expanduser() if config.model_dir else OUTPUTS, trial, config)
         print(f"run folder: {run.path}", flush=True)
-        with run.recording():
-            run_trial(trial, config, overrides, run)
+        with closing(run):
+            if run.summary.get("status") == "SUCCEEDED":
+                tell_again(trial, config, run)
+            else:
+                with run.recording(trial.ending):
+                    run_within_memory(trial, config, overrides, run)
     except KeyboardInterrupt:
         if run:
-            print(f"told to stop; {farewell(run)}", flush=True)
+            print(f"{run.summary.get('error', 'told to stop')}; {farewell(run)}", flush=True)
         die_of_interrupt()
     except (ValueError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {error}")
-    except (RuntimeError, MemoryError) as error:  # torch tells a full CPU memory by a RuntimeError's text alone
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):
+    except (RuntimeError, MemoryError, MemoryFullError) as error:
+        if memory_is_full(error):
             sys.exit(f"error: the memory is full; lower --batch_size, --valid_batch_size or --resize. {error}")
         raise
 
@@ -80,8 +80,32 @@ def check_names(config: Config) -> None:
     model_factory(config.model)
 
 
+def tell_again(trial: Trial, config: Config, run: Run) -> None:
+    """A trial that NNI starts again though it has ended: NNI was killed before it stored the result."""
+    print(f"nothing is left to do: it has ended with epoch {run.summary['best_epoch']} as its best", flush=True)
+    trial.finish(objective(scores(run.summary["metrics"]), config))
+
+
+def run_within_memory(trial: Trial, config: Config, overrides: list[dict], run: Run) -> None:
+    """A trial whose batches do not fit into the memory goes on once from its last epoch, in smaller pieces."""
+    try:
+        return run_trial(trial, config, overrides, run)
+    except MemoryFullError as error:
+        if not make_smaller(run, config):
+            raise
+        print(
+            f"the memory is full ({error}); going on from epoch {len(run.history)} with at most"
+            f" {run.summary['micro_batch']} photos at once (micro_batch)",
+            flush=True,
+        )
+    # only here, where the error is gone, is nothing left that holds the model and its gradients
+    gc.collect()
+    torch.cuda.empty_cache()
+    run_trial(trial, config, overrides, run)
+
+
 def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> None:
-    """The story of a trial."""
+    """The story of a trial, from its start or from the last epoch that it ended."""
     if config.threads:
         torch.set_num_threads(config.threads)
     data = read(config.data_dir, config.dataset, config.values())
@@ -95,13 +119,22 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
         photo_holdout=config.photo_holdout,
     )
     prior = data.train.target[folds.train].mean(axis=0)
-    describe(run, config, overrides, data, folds, prior)
+    if begun := (run.path / "last.pt").is_file():
+        check_data(run.path, data, folds)
+    else:
+        describe(run, config, overrides, data, folds, prior)
     announce(config, data, folds)
-    learner = prepare(config, data, folds.train)  # before decoding, which is in vain where weights cannot be had
+    config = smaller(run, config)
+    start = replace(config, pretrained=False, weights="") if begun else config  # last.pt has the weights
+    learner = prepare(start, data, folds.train)  # before decoding, which is in vain where weights cannot be had
     store = open_store(data.train.paths, config, "training photos")
     folds = leave_unreadable(run, config, data, folds, store)
-    with closing(events.open_events(run.path)) as writer:
-        best = train_and_validate(trial, config, data, folds, store, learner, run, writer)
+    probabilities = go_on(trial, run, config, data, folds, learner) if begun else None
+    with closing(events.open_events(run.path, len(run.history))) as writer:
+        if probabilities is not None:  # what was drawn of that epoch may not have reached the disk
+            draw(writer, run, data, folds, store, probabilities)
+        train_and_validate(trial, config, data, folds, store, learner, run, writer)
+        best = scores(best_epoch(run, config))
         events.write_hparams(writer, searched(config, trial), best)
     learner.model.load_state_dict(torch.load(run.path / "best.pt", weights_only=True))
     if data.test is not None:
@@ -112,36 +145,22 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
     print(f"best: epoch {run.summary['best_epoch']}, {show(best)}", flush=True)
 
 
+def go_on(trial: Trial, run: Run, config: Config, data: Data, folds: Split, learner: Learner) -> np.ndarray:
+    """Puts all back to the end of the last epoch; returns its validation probabilities (N, K)."""
+    probabilities = restore(run, learner)
+    done = len(run.history)
+    print(f"going on after epoch {done} of {config.epochs}", flush=True)
+    run.summary["attempts"] = run.attempts(from_epoch=done)
+    publish(run, config, data, folds, learner, probabilities)
+    trial.resume(done)
+    return probabilities
+
+
 def searched(config: Config, trial: Trial) -> dict[str, Any]:
     """The knobs to compare trials by: those NNI chose; of a single trial, those that are not at their default."""
     values, default = config.values(), Config().values()
     names = trial.parameters or [name for name in values if values[name] != default[name] and name not in PLACES]
     return {name: values[name] for name in names}
-
-
-def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds: Split, prior: np.ndarray) -> None:
-    """config.json, and the entries of summary.json that hold from the start."""
-    people = data.train.groups
-    run.write_json(
-        "config.json",
-        {
-            "parameters": config.values() | {"data_dir": str(data.root)},
-            "overrides": overrides,
-            "versions": versions(),
-            "data": {
-                "fingerprint": data.fingerprint(),
-                "photos": len(people),
-                "groups": len(set(people)),
-                "test_photos": len(data.test.ids) if data.test else 0,
-            },
-            "folds": {"hash": folds.hash, "fold": config.fold, "count": int(folds.folds.max()) + 1}
-            | {name: len(getattr(folds, name)) for name in ("train", "validation", "holdout")},
-            "heads": [{"name": head.name, "classes": list(head.classes)} for head in data.task.heads],
-            "prior": [float(share) for share in prior],
-        },
-    )
-    reason = "no epoch has ended yet" if data.test else f"{data.root} has no eval part"
-    run.update(objective=config.metric, test={"predicted": False, "reason": reason})
 
 
 def announce(config: Config, data: Data, folds: Split) -> None:
@@ -159,14 +178,6 @@ def announce(config: Config, data: Data, folds: Split) -> None:
         ]
         if absent:
             print(f"note: no photo of these classes will {what}: {', '.join(absent)}", flush=True)
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in VERSIONS:
-        with suppress(PackageNotFoundError):  # a machine may lack what its trials do not use
-            found[name] = version(name)
-    return found
 
 
 def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: Store) -> Split:
@@ -192,15 +203,14 @@ def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: 
 
 def train_and_validate(
     trial: Trial, config: Config, data: Data, folds: Split, store: Store, learner: Learner, run: Run, writer: Any
-) -> dict[str, float]:
-    """All epochs; returns the validation metrics of the best one, whose weights and predictions are on disk."""
-    best: dict[str, float] = {}
-    for epoch in range(1, config.epochs + 1):
+) -> None:
+    """All epochs that are to go; each leaves its run folder as if it were the last."""
+    for epoch in range(len(run.history) + 1, config.epochs + 1):
         try:
             row = {"epoch": epoch} | learner.train(store, folds.train, epoch)
             probabilities = data.task.activate(learner.predict(store, folds.validation))
         except FloatingPointError as error:
-            kept = f"best.pt keeps epoch {run.summary['best_epoch']}" if best else "no epoch ended before it"
+            kept = f"best.pt keeps epoch {run.summary['best_epoch']}" if run.history else "no epoch ended before it"
             rate = learner.optimizer.param_groups[0]["lr"]
             raise FloatingPointError(
                 f"epoch {epoch}: {error} at learning rate {rate:g}; {kept}. Try a lower --lr"
@@ -211,48 +221,27 @@ def train_and_validate(
             seen = measure(data, folds.holdout, data.task.activate(learner.predict(store, folds.holdout)))
             row |= {f"photo_split_{name}": value for name, value in seen.items()}
             print(f"epoch {epoch}/{config.epochs} by photo, on people it trained on: {show(seen)}", flush=True)
-        if not best or metrics[config.metric] > best[config.metric]:
-            best = metrics
-            keep_best(run, learner, data, folds, probabilities, row)
-        run.save("last.pt", learner.state(epoch))
-        run.add_epoch(row)
-        run.update(epochs=epoch)
-        events.write_epoch(writer, row)
-        draw(writer, epoch, data, folds, store, probabilities)
+        with undisturbed():
+            commit(run, learner, row, probabilities)
+            publish(run, config, data, folds, learner, probabilities)
+        draw(writer, run, data, folds, store, probabilities)
         print(f"epoch {epoch}/{config.epochs} done: train loss {row['train_loss']:.4f}, {show(metrics)}", flush=True)
         trial.report(objective(metrics, config))
-    return best
 
 
 def measure(data: Data, rows: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     return evaluate(probabilities, data.task.decide(probabilities), data.train.target[rows])
 
 
-def keep_best(run: Run, learner: Learner, data: Data, folds: Split, probabilities: np.ndarray, row: dict) -> None:
-    train, rows = data.train, folds.validation
-    run.save("best.pt", learner.model.state_dict())
-    write_validation(
-        run.path / "val_soft.csv",
-        [train.ids[i] for i in rows],
-        folds.folds[rows],
-        [train.groups[i] for i in rows],
-        train.target[rows].argmax(axis=1),
-        probabilities,
-    )
-    metrics = {name: value for name, value in row.items() if name.startswith(("val_", "photo_split_"))}
-    run.update(best_epoch=row["epoch"], metrics=metrics, images_per_second=row["images_per_second"])
-    if data.test:
-        run.update(test={"predicted": False, "next": f"python baseline/inference.py {run.path}"})
-
-
-def draw(writer: Any, epoch: int, data: Data, folds: Split, store: Store, probabilities: np.ndarray) -> None:
-    """The same photos after each epoch, spread over the validation people."""
+def draw(writer: Any, run: Run, data: Data, folds: Split, store: Store, probabilities: np.ndarray) -> None:
+    """The last epoch: its numbers, and the same photos each time, spread over the validation people."""
+    events.write_epoch(writer, run.history[-1])
     rows = np.linspace(0, len(folds.validation) - 1, min(events.MOST, len(folds.validation))).astype(int)
     names = data.task.classes
     predicted = [names[i] for i in probabilities[rows].argmax(axis=1)]
     truth = [names[i] for i in data.train.target[folds.validation[rows]].argmax(axis=1)]
     photos = store.batch(folds.validation[rows])
-    events.write_figure(writer, epoch, events.draw_predictions(photos, predicted, truth))
+    events.write_figure(writer, len(run.history), events.draw_predictions(photos, predicted, truth))
 
 
 def objective(metrics: dict[str, float], config: Config) -> dict[str, float]:

@@ -24,6 +24,7 @@ for room in ("baseline", "search"):
 
 from experiment import ENDED, Experiment, TrialState, free_port, start
 from metrics import METRICS
+from preflight import require
 from progress import duration
 from task import one_hot
 
@@ -70,8 +71,11 @@ def search() -> Experiment:
     """Runs the experiment to its end and stops it. Raises RuntimeError unless every trial succeeded."""
     if "--data_dir ../data/demo\n" not in CONFIG.read_text():
         raise RuntimeError(f"{CONFIG.name} was changed; the demo runs it as shipped (git checkout {CONFIG.name})")
+    port = free_port()
+    print("checking what a search needs …", flush=True)
+    require(CONFIG, port)
     print("starting NNI …", flush=True)
-    experiment = start(CONFIG, free_port(), Path.home())
+    experiment = start(CONFIG, port, Path.home())
     print(f"watch it at {experiment.page}  (experiment {experiment.id})", flush=True)
     try:
         watch(experiment)

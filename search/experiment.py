@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,48 @@ def start(config: Path, port: int, home: Path) -> Experiment:
     except BaseException:
         nnictl(home, "stop", "--port", str(port))  # the port was free, so what is there now is ours
         raise
+
+
+def registered(home: Path) -> dict[str, dict[str, Any]]:
+    """NNI's registry of experiments, {id: {port, status, …}}; empty where `home` never had one."""
+    path = home / "nni-experiments" / ".experiment"
+    if not path.is_file():
+        return {}
+    for _ in range(5):
+        with suppress(ValueError):  # NNI writes it in place, so it can be half there
+            return json.loads(path.read_text())
+        time.sleep(0.2)
+    raise ValueError(f"NNI's registry {path} is not JSON; mend it")
+
+
+@contextmanager
+def readable(experiment: str, home: Path) -> Iterator[Experiment]:
+    """An experiment of `home` to read from; where its manager is gone, `nnictl view` stands in for it meanwhile.
+
+    check-status then says VIEWED. Raises KeyError for one that is not registered, RuntimeError where NNI fails.
+    """
+    port = registered(home)[experiment]["port"]
+    if answers(port, experiment):
+        yield Experiment(experiment, port, home)
+        return
+    port = free_port()
+    try:
+        viewed = nnictl(home, "view", experiment, "--port", str(port))
+        deadline = time.monotonic() + 15
+        while not answers(port, experiment):
+            if viewed.returncode or time.monotonic() > deadline:
+                raise RuntimeError(f"nnictl view {experiment} failed:\n{viewed.stdout}{viewed.stderr}")
+            time.sleep(0.3)
+        yield Experiment(experiment, port, home)
+    finally:
+        nnictl(home, "stop", "--port", str(port))  # by port: by id, it would end whatever has the last manager's pid
+
+
+def answers(port: int, experiment: str) -> bool:
+    """Whether the manager of this experiment, and not something else, answers at the port."""
+    with suppress(OSError, HTTPException, ValueError, KeyError, TypeError):
+        return is_taken(port) and Experiment(experiment, port, Path()).get("experiment")["id"] == experiment
+    return False
 
 
 def is_taken(port: int) -> bool:

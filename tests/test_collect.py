@@ -22,7 +22,7 @@ import collect
 import download
 import manifest
 from collect import Voice, model_dir, search_of
-from download import ChangedError, File, LocalFiles, RemoteFiles, checked, fetch
+from download import ChangedError, File, LocalFiles, RemoteFiles, Tally, checked, fetch
 from experiment import processes
 from harvest import Search, harvest
 from ledger import KILLED, Record, agrees, records_of, status_of
@@ -301,7 +301,11 @@ def test_a_spoilt_part_is_fetched_anew(boxes, tmp_path):
 def test_a_file_whose_content_stays_wrong_is_an_error_and_its_folder_not_called_whole(tmp_path, monkeypatch):
     folder = lay(tmp_path, "a")
     whole = LocalFiles.read
-    monkeypatch.setattr(LocalFiles, "read", lambda *words: bytes(len(BIG)) if (got := whole(*words)) == BIG else got)
+
+    def spoilt(*words):
+        return (bytes(len(BIG)) if piece == BIG else piece for piece in whole(*words))
+
+    monkeypatch.setattr(LocalFiles, "read", spoilt)
     work, _, outputs = bring(local(tmp_path, record("a")), tmp_path)
     assert work.got == 2 * len(BIG) + sum((folder / name).stat().st_size for name in ("config.json", "soft.csv"))
     (trouble,) = work.troubles
@@ -335,6 +339,19 @@ def test_a_file_that_grows_comes_as_it_was_listed(tmp_path):
     source.write_bytes(b"first and second")
     fetch(LocalFiles(), str(source), target, file, lambda count: None)
     assert target.read_bytes() == b"first"
+
+
+def test_progress_tells_trials_bytes_and_the_time_to_go(monkeypatch, capsys):
+    """1 MB of 5 in 10 s leaves 40 s; 2 MB that need not come leave 20 s."""
+    now = [0.0]
+    monkeypatch.setattr(download.time, "monotonic", lambda: now[0])
+    tally = Tally(3, 12, 5_000_000)
+    now[0] = 10.0
+    tally.add(1_000_000)
+    tally.add(0)
+    assert capsys.readouterr().out == "3/12 trials home, 1.0 MB, about 40 s to go\n"
+    tally.cut = 2_000_000
+    assert str(tally) == "3/12 trials home, 1.0 MB, about 20 s to go"
 
 
 # machines that fail or lie
@@ -539,7 +556,7 @@ def test_nnis_answers_become_records():
         {"timestamp": 1, "trialJobId": "a", "type": "PERIODICAL", "sequence": 0, "data": '"{\\"default\\": 0.5}"'},
     ]
     waiting = {"trialJobId": "b", "status": "WAITING", "sequenceId": 4}
-    _, found = records_of([job, waiting], metrics)
+    found, _ = records_of([waiting, job], metrics)
     assert found == Record("a", 3, {"lr": 0.01}, "RUNNING", 0.7, (0.5, 0.6), "2026-11-22T09:55:24+00:00", None)
 
 
@@ -641,6 +658,18 @@ def test_an_experiment_whose_trials_all_failed_ends_with_the_first_error(manager
     said = capsys.readouterr().out
     assert "NNI says ERROR tuner crashed; see " in said
     assert "all 2 trials failed: the disk is full" in said
+
+
+def test_a_dead_dispatcher_is_said_and_ends_the_watch(manager, tmp_path, capsys, monkeypatch):
+    class Process:
+        def cmdline(self):
+            return ["/venv/nni_node/node", "main.js", "--experiment-id", "exp"]
+
+    monkeypatch.setattr(collect, "processes", lambda experiment: [Process()])
+    manager({"status": "RUNNING", "errors": []}, [job("a", "SUCCEEDED")])
+    lay(tmp_path, "a", worker="local-env")
+    assert command(tmp_path, "--watch") == 0
+    assert "the dispatcher of experiment exp has died, so no trial will start any more" in capsys.readouterr().out
 
 
 def test_an_unknown_experiment_is_an_error_naming_the_known_ones(manager, tmp_path):

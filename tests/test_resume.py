@@ -89,16 +89,17 @@ def test_killed_at_any_write_it_ends_as_if_never_stopped(drawn, small):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_a_random_moment_it_ends_as_if_never_stopped(drawn, small, seed):
+    words = ("--epochs", 4, "--lr", 0.1)  # the third is the best
     began = time.monotonic()
-    twin = run_trial(drawn, small, "--name", "twin")
+    twin = run_trial(drawn, small, *words, "--name", "twin")
     moment = random.Random(seed).uniform(0, time.monotonic() - began)
-    process = fork(lambda: run_trial(drawn, small, "--name", "killed"))
+    process = fork(lambda: run_trial(drawn, small, *words, "--name", "killed"))
     time.sleep(moment)
     os.kill(process, signal.SIGKILL)
     ended(process)
     for folder in Path(small[-1]).glob("killed/*"):
         check_every_file_is_whole(folder)
-    go_on(drawn, small, "--name", "killed")
+    go_on(drawn, small, *words, "--name", "killed")
     assert_as_never_stopped(folder_of(small, "killed"), twin, f"killed after {moment:.2f} s:")
 
 
@@ -321,6 +322,17 @@ def test_the_time_to_go_counts_the_epochs_of_this_process(monkeypatch, capsys):
     learner.Learner.teller(resumed, 9, [[0] * 8] * 4)(2, 0.5)
     assert "epoch 9/10 step 2/4" in (said := capsys.readouterr().out)
     assert said.endswith(" 30 s to go\n")
+
+
+def test_a_resumed_trial_knows_its_first_epoch(drawn, small, stop, monkeypatch):
+    stop(2, drawn, small)
+    firsts = []
+    teller = learner.Learner.teller
+    monkeypatch.setattr(
+        learner.Learner, "teller", lambda self, *given: firsts.append(self.first) or teller(self, *given)
+    )
+    go_on(drawn, small)
+    assert firsts == [2]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -1,0 +1,174 @@
+"""Going on where a trial was stopped: the run folder to go on in, and what an epoch leaves there.
+
+An epoch counts once its last.pt is written, which holds all that the other files of the folder are made
+of: publish() makes them, and makes them again when a trial goes on, so it does not matter between which
+of them it was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from config import PLACES, Config
+from dataset import Data, locate
+from engine import memory_is_full
+from folds import Split
+from learner import Learner
+from predictions import write_validation
+from record import differing
+from run import Run, check_run, create_run, hold, hold_run, load_run
+from trial import Trial
+
+UNFINISHED = ("RUNNING", "FAILED", "INTERRUPTED")
+SMALLER = ("micro_batch", "valid_batch_size")  # knobs that summary.json overrules once the memory was full
+
+
+def choose_run(root: Path, trial: Trial, config: Config) -> Run:
+    """The run folder to train in: a new one, or one to go on in. Raises ValueError where it does not fit."""
+    if trial.id:
+        path = root / trial.experiment / trial.id
+        path.mkdir(parents=True, exist_ok=True)
+        if (path / "config.json").is_file():
+            agree(path, config, PLACES)
+        return hold_run(path)
+    if config.resume == "auto":
+        if run := unfinished(root / config.name, config):
+            return run
+        print(f"no unfinished run in {root / config.name} has these parameters; beginning a new one", flush=True)
+    elif config.resume:
+        path = Path(config.resume).expanduser()
+        check_run(path)
+        agree(path, config, PLACES - {"name"})
+        return hold_run(path)
+    return create_run(root, config.name, datetime.now().strftime("%Y%m%d-%H%M%S"))
+
+
+def agree(path: Path, config: Config, but: set[str]) -> None:
+    """Raises ValueError where the run folder `path` has other parameters, naming them."""
+    if others := differing(path, config.values(), but):
+        raise ValueError(f"{path} was begun with other parameters: {', '.join(others)}; give it those, or begin anew")
+
+
+def unfinished(folder: Path, config: Config) -> Run | None:
+    """The run folder in `folder` that was written to last, of those that ended too early and that no process has."""
+    parameters = config.values() | {"data_dir": str(locate(config.data_dir))}
+    summaries = [file for file in folder.glob("*/summary.json") if file.with_name("config.json").is_file()]
+    for file in sorted(summaries, key=lambda file: file.stat().st_mtime_ns, reverse=True):
+        summary = json.loads(file.read_text())
+        # folders older than resuming have no attempts, and nothing to go on with
+        if summary["status"] not in UNFINISHED or "attempts" not in summary:
+            continue
+        if differing(file.parent, parameters, PLACES - {"data_dir"}):
+            continue
+        lock = hold(file.parent)
+        if lock is None:
+            continue
+        run = load_run(file.parent, lock)
+        if run.summary["status"] in UNFINISHED:  # still, now that no other process can end it
+            return run
+        run.close()
+    return None
+
+
+def smaller(run: Run, config: Config) -> Config:
+    """`config` as the memory allows: with the smaller batches of an attempt that ran out of it, if one did."""
+    return replace(config, **{name: run.summary[name] for name in SMALLER if name in run.summary})
+
+
+def make_smaller(run: Run, config: Config) -> bool:
+    """Begins an attempt with a quarter of the photos at once; False if that was tried before or is no fewer."""
+    whole = config.micro_batch or config.batch_size
+    piece, predicted = min(whole, max(2, math.ceil(whole / 4))), math.ceil(config.valid_batch_size / 4)
+    if "micro_batch" in run.summary or (piece, predicted) == (whole, config.valid_batch_size):
+        return False
+    run.summary["attempts"] = run.attempts(ended="OUT_OF_MEMORY")
+    run.update(micro_batch=piece, valid_batch_size=predicted, attempts=run.attempted(micro_batch=piece))
+    return True
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Lets what tells the trial to stop wait for the end of the block, whose files belong together."""
+    told: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: told.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told:
+        raise KeyboardInterrupt
+
+
+def commit(run: Run, learner: Learner, row: dict[str, Any], probabilities: np.ndarray) -> None:
+    """Ends the epoch of the history row `row`, whose validation `probabilities` are (N, K)."""
+    history = [*run.history, row]
+    kept = {"history": history, "probabilities": torch.from_numpy(probabilities)}
+    run.save("last.pt", learner.state(row["epoch"]) | kept)
+    run.history = history
+
+
+def restore(run: Run, learner: Learner) -> np.ndarray:
+    """Puts run and learner where last.pt was written; returns that epoch's validation probabilities (N, K)."""
+    file = run.path / "last.pt"
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        learner.restore(state)
+        run.history = state["history"]
+        return state["probabilities"].numpy()
+    except Exception as error:  # a damaged file fails in many ways
+        if memory_is_full(error):
+            raise
+        raise ValueError(
+            f"{file} cannot be gone on with ({type(error).__name__}: {str(error)[:200]}): it is damaged, or written by "
+            "another version; begin a new run without --resume"
+        ) from error
+
+
+def publish(run: Run, config: Config, data: Data, folds: Split, learner: Learner, probabilities: np.ndarray) -> None:
+    """What the epoch that was committed last changes in the run folder beside last.pt."""
+    best = best_epoch(run, config)
+    if best is run.history[-1]:
+        train, rows = data.train, folds.validation
+        run.save("best.pt", learner.model.state_dict())
+        write_validation(
+            run.path / "val_soft.csv",
+            [train.ids[i] for i in rows],
+            folds.folds[rows],
+            [train.groups[i] for i in rows],
+            train.target[rows].argmax(axis=1),
+            probabilities,
+        )
+        if data.test:
+            run.summary["test"] = {"predicted": False, "next": f"python baseline/inference.py {run.path}"}
+    run.write_history()
+    run.update(
+        epochs=len(run.history),
+        best_epoch=best["epoch"],
+        metrics={name: value for name, value in best.items() if name.startswith(("val_", "photo_split_"))},
+        images_per_second=best["images_per_second"],
+    )
+
+
+def best_epoch(run: Run, config: Config) -> dict[str, Any]:
+    """The history row of the best epoch, the first of equals."""
+    return max(run.history, key=lambda row: row[f"val_{config.metric}"])
+
+
+def scores(row: dict[str, Any]) -> dict[str, float]:
+    """The validation metrics in `row`, which is a history row or summary.json's metrics, by their own names."""
+    return {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
