@@ -30,6 +30,7 @@ from record import differing
 from run import Run, check_run, create_run, hold, hold_run, load_run
 from trial import Trial
 
+ORPHAN_SECONDS = 60.0  # NNI starts a lost trial again while the process it lost may still be ending
 UNFINISHED = ("RUNNING", "FAILED", "INTERRUPTED")
 SMALLER = ("micro_batch", "valid_batch_size")  # knobs that summary.json overrules once the memory was full
 
@@ -41,7 +42,7 @@ def choose_run(root: Path, trial: Trial, config: Config) -> Run:
         path.mkdir(parents=True, exist_ok=True)
         if (path / "config.json").is_file():
             agree(path, config, PLACES)
-        return hold_run(path)
+        return hold_run(path, patience=ORPHAN_SECONDS)
     if config.resume == "auto":
         if run := unfinished(root / config.name, config):
             return run

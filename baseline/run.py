@@ -122,9 +122,11 @@ def check_run(path: Path) -> None:
         raise ValueError(f"{path} is no run folder: it lacks config.json or summary.json")
 
 
-def hold_run(path: Path) -> Run:
-    """The run folder `path`, which may be empty. Raises ValueError if another process has it."""
-    lock = hold(path)
+def hold_run(path: Path, patience: float = 0) -> Run:
+    """The run folder `path`, which may be empty. Raises ValueError if another process has it after `patience` s."""
+    deadline = time.monotonic() + patience
+    while (lock := hold(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.5)
     if lock is None:
         process, _, host = (path / ".lock").read_text().strip().partition(" ")
         raise ValueError(f"{path} is being trained by process {process} on {host}; wait for it or end it")

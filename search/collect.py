@@ -6,7 +6,6 @@ Run it as often as you like: only what is new is fetched, and a transfer that wa
 outputs/<experiment>/trials.jsonl tells what became of each trial.
 """
 
-# ruff: noqa: E402  baseline/ goes on sys.path first
 from __future__ import annotations
 
 import argparse

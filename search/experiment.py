@@ -110,7 +110,9 @@ def nnictl(home: Path, *words: str) -> subprocess.CompletedProcess:
 def start(config: Path, port: int, home: Path) -> Experiment:
     """Runs `nnictl create` and waits for the manager's answer. Raises RuntimeError with what nnictl printed."""
     if is_taken(port):
-        raise RuntimeError(f"port {port} is taken, perhaps by another experiment (nnictl list); choose another")
+        raise RuntimeError(
+            f"port {port} is taken, perhaps by another experiment (nnictl experiment list); choose another"
+        )
     try:
         created = nnictl(home, "create", "--config", str(config), "--port", str(port))
         deadline = time.monotonic() + 30

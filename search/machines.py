@@ -7,6 +7,7 @@ another key than last time is refused; one that was never met is remembered in ~
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
+
+KNOWN = threading.Lock()  # of known_hosts, which machines are added to while others are looked up
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,21 @@ class Answer:
     code: int
     out: str
     err: str
+
+
+class Remember(paramiko.MissingHostKeyPolicy):
+    """Adds the key of a machine that was never met to known_hosts, as ssh writes it."""
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        file = known_hosts()
+        with KNOWN:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(file, "a") as known:
+                known.write(f"{hostname} {key.get_name()} {key.get_base64()}\n")
+
+
+def known_hosts() -> Path:
+    return Path("~/.ssh/known_hosts").expanduser()
 
 
 class Connection:
@@ -71,12 +89,12 @@ class Connection:
 @contextmanager
 def connect(machine: Machine, timeout: float = 10) -> Iterator[Connection]:
     """Raises ValueError for what the user must mend, OSError where the machine does not answer."""
-    known = Path("~/.ssh/known_hosts").expanduser()
     client = paramiko.SSHClient()
-    if known.is_file():
-        client.load_host_keys(str(known))
-    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+    client.set_missing_host_key_policy(Remember())
     try:
+        with KNOWN:
+            if known_hosts().is_file():
+                client.load_host_keys(str(known_hosts()))
         client.connect(
             machine.host,
             machine.port,
@@ -89,8 +107,6 @@ def connect(machine: Machine, timeout: float = 10) -> Iterator[Connection]:
             allow_agent=not (machine.key_file or machine.password),
             look_for_keys=not (machine.key_file or machine.password),
         )
-        if not known.is_file() and known.parent.is_dir():
-            client.save_host_keys(str(known))
         yield Connection(machine, client)
     except paramiko.BadHostKeyException as error:
         raise ValueError(
@@ -104,7 +120,8 @@ def connect(machine: Machine, timeout: float = 10) -> Iterator[Connection]:
             "its ~/.ssh/authorized_keys"
         ) from error
     except paramiko.SSHException as error:
-        raise OSError(f"{machine}: {error}") from error
+        cure = "; another program than sshd has this port, or sshd has no room" if "banner" in str(error) else ""
+        raise OSError(f"{machine}: {error}{cure}") from error
     except paramiko.ssh_exception.NoValidConnectionsError as error:
         raise OSError(f"{machine}: nothing answers at this port; check `host`, `port` and that sshd runs") from error
     except (socket.gaierror, TimeoutError) as error:
@@ -131,6 +148,10 @@ def read_key(machine: Machine) -> paramiko.PKey:
     except paramiko.PasswordRequiredException as error:
         raise ValueError(f"{machine}: the key {path} needs its passphrase; set sshPassphrase (v2 schema)") from error
     except (paramiko.SSHException, ValueError, TypeError) as error:
+        if "password-protected" in str(error):
+            raise ValueError(
+                f"{machine}: the key {path} needs its passphrase; set sshPassphrase (v2 schema)"
+            ) from error
         raise ValueError(f"{machine}: {path} cannot be read as a private key: {error}") from error
 
 

@@ -218,7 +218,7 @@ def chosen(config: str | None, host: str | None) -> list[Machine]:
         return []
     if not config:
         raise ValueError("--host NAME is one of the machines of --config FILE; name the file too")
-    from settings import read_config
+    from settings.schemas import read_config
 
     machines = machines_of(read_config(Path(config)))
     if host and host not in [machine.host for machine in machines]:

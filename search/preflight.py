@@ -17,17 +17,26 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "baseline"))
 
-from command import Command, check_command, is_local
-from computer import check_address, check_algorithm, check_code, check_nni, check_ports
+from checks.command import Command, check_command, is_local
+from checks.computer import (
+    check_address,
+    check_algorithm,
+    check_code,
+    check_door,
+    check_nni,
+    check_ports,
+    check_repair,
+)
+from checks.copies import check_whole, compare, push
+from checks.finding import FAIL, HERE, OK, WARN, Finding, failed
+from checks.gpus import check_concurrency, room
+from checks.inspection import Report, ask_here, inspect, inspect_here, questions
+from checks.leftovers import check_leftovers
+from checks.searchspace import check_space
 from config import Config
-from copies import check_whole, compare, push
-from finding import FAIL, OK, WARN, Finding, failed
-from gpus import check_concurrency, room
-from inspection import HERE, Report, ask_here, inspect, inspect_here, questions
-from leftovers import check_leftovers
 from machines import machines_of
-from schemas import examine
-from searchspace import check_space
+from nni_repair import local
+from settings.schemas import examine
 
 Findings = list[Finding]
 
@@ -73,7 +82,7 @@ def preflight(paths: list[Path], port: int, data: str | None = None, send: bool 
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of what we tell in a line
     read = [(path, *examine(path)) for path in paths]
     sound = [(path, config) for path, config, findings in read if not failed(findings)]
-    findings = check_nni()
+    findings = check_nni() + check_repair(HERE, local) + check_door()
     findings += check_ports(port, any(not is_local(config) for _, config in sound))
     findings += check_leftovers(port)
     for path, config, about in read:

@@ -42,6 +42,8 @@ class Box:
 
     def stop(self):
         """Ends sshd and its sessions, not what was started through them."""
+        if self.process.poll() is not None:
+            return
         family = [self.process, *psutil.Process(self.process.pid).children(recursive=True)]
         for process in family:
             with suppress(psutil.Error):

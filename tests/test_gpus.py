@@ -19,8 +19,8 @@ ONE_GPU = PROJECT / "tests" / "fixtures" / "one_gpu"
 SCHEDULE = """
 require("app-module-path").addPath(process.cwd());
 require("common/globals").initGlobalsCustom({experimentId: "e", experimentsDirectory: process.argv[1],
-    logLevel: "error", pythonInterpreter: "", platform: "local", port: 0, action: "create", foreground: false, urlPrefix: "", mode: "",
-    environmentId: "e", managerCommandChannel: ""}, process.argv[1] + "/log");
+    logLevel: "error", pythonInterpreter: "", platform: "local", port: 0, action: "create", foreground: false,
+    urlPrefix: "", mode: "", environmentId: "e", managerCommandChannel: ""}, process.argv[1] + "/log");
 const {TaskScheduler, UnitTestHelpers} = require("common/trial_keeper/task_scheduler/scheduler");
 UnitTestHelpers.mockGpuInfo({gpuNumber: Number(process.argv[2]), gpus: [], processes: []});
 (async () => {

@@ -15,20 +15,22 @@ import pytest
 import yaml
 from conftest import PROJECT
 from cryptography.hazmat.primitives import serialization
+from released import released_nni
 from remote import make_key, needs_sshd
 from walks import wait_for
 
+import nni_repair
 import preflight
-from command import check_command, parse
-from computer import check_address, check_algorithm, check_code, check_nni, check_ports
-from copies import compare
+from checks.command import check_command, parse
+from checks.computer import check_address, check_algorithm, check_code, check_door, check_nni, check_ports, check_repair
+from checks.copies import compare
+from checks.finding import FAIL, Finding, failed
+from checks.gpus import check_concurrency, check_gpus, room
+from checks.inspection import check_disks, check_own_python, check_trial, inspect_here, questions
+from checks.leftovers import check_leftovers
+from checks.searchspace import check_space
 from experiment import free_port
-from finding import FAIL, Finding, failed
-from gpus import check_concurrency, check_gpus, room
-from inspection import check_disks, check_own_python, check_trial, inspect_here, questions
-from leftovers import check_leftovers
-from schemas import examine
-from searchspace import check_space
+from settings.schemas import examine
 
 PYTHON = sys.executable
 OPTIONS = "--pretrained false --resize 24 --model resnet18 --threads 1"
@@ -224,25 +226,44 @@ def test_the_limits_of_nnis_upload_are_held_and_nniignore_is_heard(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("address", "state", "words"),
+    ("address", "listen", "state", "words"),
     [
-        ("127.0.0.1", "ok", "needs a tunnel"),
-        ("203.0.113.7", "warn", "is none of this computer's addresses"),
-        ("no.such.host.invalid", "warn", "cannot be looked up"),
+        ("127.0.0.1", "", "ok", "through their ssh connections"),
+        ("203.0.113.7", "", "fail", "cannot reach NNI there, since it listens on loopback only"),
+        ("203.0.113.7", "0.0.0.0", "warn", "is none of this computer's addresses"),
+        ("no.such.host.invalid", "", "warn", "cannot be looked up"),
     ],
 )
-def test_an_address_that_is_not_this_computers_is_a_warning(address, state, words):
+def test_an_address_that_machines_cannot_reach_is_told(monkeypatch, address, listen, state, words):
+    monkeypatch.setenv("NNI_LISTEN", listen)
     (finding,) = check_address({"nniManagerIp": address})
     assert finding.state == state
     assert words in finding.found
 
 
-def test_one_of_this_computers_addresses_is_right():
+def test_one_of_this_computers_addresses_is_right_where_nni_listens_there(monkeypatch):
     own = [entry.address for entries in psutil.net_if_addrs().values() for entry in entries]
     others = [address for address in own if address.count(".") == 3 and not address.startswith("127.")]
     if not others:
         pytest.skip("this computer has no address but loopback")
+    monkeypatch.setenv("NNI_LISTEN", others[0])
     assert check_address({"nniManagerIp": others[0]})[0].found == "is this computer's"
+
+
+def test_a_page_that_others_can_open_is_warned_about(monkeypatch):
+    assert [finding.state for finding in check_door()] == ["ok"]
+    monkeypatch.setenv("NNI_LISTEN", "0.0.0.0")
+    (finding,) = check_door()
+    assert finding.state == "warn"
+    assert "NNI_LISTEN=0.0.0.0 opens NNI's page" in finding.found
+    assert "ssh -L" in finding.todo
+
+
+def test_an_nni_that_is_not_repaired_is_told(tmp_path):
+    released = nni_repair.local(released_nni(tmp_path / "released"))
+    told(check_repair("m", lambda: released), "places are not mended; python search/nni_repair.py --apply --config")
+    (finding,) = check_repair("m", nni_repair.local)
+    assert finding.state == "ok"
 
 
 TUNER = "import nni.tuner\nclass Good(nni.tuner.Tuner): pass\nclass Bad: pass\n"
@@ -392,8 +413,10 @@ def answers(**changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"managed": True}, ["whose pip installs nothing (PEP 668)", "make a venv there", "as pythonPath"]),
-        ({"own": {"modules": {"nni": "3.0", "pip": None}}}, ["has no pip", "/v/bin/python -m ensurepip there"]),
+        (
+            {"managed": True, "own": {"modules": {"nni": None, "pip": "24"}}},
+            ["whose pip installs nothing (PEP 668)", "make a venv there", "as pythonPath"],
+        ),
         ({"own": {"modules": {"nni": None, "pip": "24"}}}, ["has no nni; /v/bin/python -m pip install nni==3.0 there"]),
         ({"version": [3, 8, 10]}, ["/v/bin/python is Python 3.8.10; Podium needs Python 3.11 to 3.13"]),
         ({"trial": {"error": "there is no such program"}}, ["trial's python, m: there is no such program; name the"]),
@@ -406,12 +429,6 @@ def answers(**changes):
 def test_a_python_that_cannot_search_is_told(changes, words):
     said = answers(**changes)
     told([*check_own_python("m", said), *check_trial("m", said)], *words)
-
-
-def test_another_nni_there_is_a_warning():
-    said = answers(own={"modules": {"nni": "2.10", "pip": "24"}})
-    (finding,) = check_own_python("m", said)
-    assert (finding.state, finding.found) == ("warn", "2.10 there, 3.0 here; NNI will try to upgrade it")
 
 
 @pytest.mark.parametrize(("free", "state"), [(0.4, "fail"), (4, "warn"), (6, "ok")])
@@ -566,7 +583,7 @@ def test_a_good_remote_search_passes(box, drawn, tmp_path, capsys):
     assert preflight.main([str(path), "--port", str(free_port()), "--data", str(drawn), "--json"]) == 0
     findings = [Finding(**finding) for finding in json.loads(capsys.readouterr().out)]
     there = {finding.check: finding.found for finding in findings if finding.where == f"root@127.0.0.1:{box.port}"}
-    assert set(there) == {"ssh", "clock", "nni", "trial's python", "disk", "GPUs", "data"}
+    assert set(there) == {"ssh", "clock", "nni", "NNI's repair", "trial's python", "disk", "GPUs", "data"}
     assert there["data"].endswith("/home/data, as this computer")
     assert there["nni"] == f"3.0 with {PYTHON}"
 
@@ -655,9 +672,7 @@ def test_a_bare_python_lacks_nni_and_torch(box, tmp_path):
     findings = look(remote(box.entry(pythonPath=str(venv / "bin")), trialCommand=command))
     wrong = [str(finding) for finding in findings if finding.state == FAIL]
     assert len(wrong) == 2
-    assert (
-        f"{venv}/bin/python has no pip, which NNI runs at each start; {venv}/bin/python -m ensurepip there" in wrong[0]
-    )
+    assert f"{venv}/bin/python has no nni; {venv}/bin/python -m pip install nni==3.0 there" in wrong[0]
     assert f"{venv}/bin/python has no nni, torch, torchvision, numpy, pandas, PIL; {venv}/bin/python -m pip" in wrong[1]
     (next(venv.glob("lib/*/site-packages")) / "pip").mkdir()
     findings = look(remote(box.entry(pythonPath=str(venv / "bin"))))  # the trial's own interpreter is a good one
@@ -781,7 +796,7 @@ def test_a_password_is_a_warning_and_the_machine_is_asked_all_the_same(box, tmp_
 
 
 def test_a_normal_distribution_is_asked_three_deviations_out():
-    from searchspace import candidates
+    from checks.searchspace import candidates
 
     assert candidates("normal", [1.0, 0.25])[:2] == [0.25, 1.75]
     assert candidates("lognormal", [0.0, 1.0])[1] == pytest.approx(math.exp(3))

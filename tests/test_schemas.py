@@ -12,8 +12,8 @@ from nni.experiment.config import ExperimentConfig, LocalConfig, RemoteConfig, R
 from nni.experiment.config.algorithm import _AlgorithmConfig
 from nni.experiment.config.shared_storage import SharedStorageConfig
 
-from oldschema import tree_v1
-from schemas import examine, read_config
+from settings.oldschema import tree_v1
+from settings.schemas import examine, read_config
 
 SPACE = {"lr": {"_type": "uniform", "_value": [0.1, 0.2]}}
 V1 = yaml.safe_load((PROJECT / "tests/fixtures/config_v1.yml").read_text())
@@ -371,10 +371,10 @@ def test_a_password_is_a_warning_of_ours_and_none_of_pythons(home):
 
 
 def test_a_pinned_tuner_is_refused_only_where_its_libraries_are_too_new(home, monkeypatch):
-    monkeypatch.setattr("algorithms.installed_version", {"numpy": "2.4.1", "scipy": "1.9"}.get)
+    monkeypatch.setattr("settings.algorithms.installed_version", {"numpy": "2.4.1", "scipy": "1.9"}.get)
     words = complaint(home, local(tuner={"name": "Anneal"}))
     assert "tuner.name: Anneal needs numpy < 2.4, and 2.4.1 is installed; take one of" in words
-    monkeypatch.setattr("algorithms.installed_version", {"numpy": "2.3.9", "scipy": "1.17"}.get)
+    monkeypatch.setattr("settings.algorithms.installed_version", {"numpy": "2.3.9", "scipy": "1.17"}.get)
     assert read_config(write(home, local(tuner={"name": "anneal"})))["tuner"]["name"] == "anneal"
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from command import is_local
+from checks.command import is_local
+from checks.finding import FAIL, HERE, OK, WARN, Finding, from_error
 from experiment import is_taken
-from finding import FAIL, OK, WARN, Finding
+from nni_repair import LISTEN, REPAIRS, Installation, missing
 
 MOST_FILES, MOST_BYTES = 2000, 300 * 2**20  # NNI's own, in nni_node/common/tarball.js
 WAITS = 60  # seconds for a tuner to be made; importing NNI and scipy takes some on a busy computer
@@ -134,19 +137,47 @@ def check_code(config: dict[str, Any]) -> list[Finding]:
 
 
 def check_address(config: dict[str, Any]) -> list[Finding]:
-    """Whether the machines are told an address of this computer."""
-    address = config["nniManagerIp"]
-    here = {entry.address for entries in psutil.net_if_addrs().values() for entry in entries}
+    """Whether the machines can reach NNI's manager at the address that they are told."""
+    address, opened = config["nniManagerIp"], os.environ.get(LISTEN, "")
     try:
         meant = {info[4][0] for info in socket.getaddrinfo(address, None)}
     except OSError as error:
         found = f"{address} cannot be looked up ({error})"
-        return [Finding("nniManagerIp", address, WARN, found, "write this computer's address as a number")]
+        return [
+            Finding("nniManagerIp", address, WARN, found, "write 127.0.0.1, or this computer's address as a number")
+        ]
     if any(number.startswith("127.") or number == "::1" for number in meant):
-        found = "is each machine itself, so it needs a tunnel back to here"
-        return [Finding("nniManagerIp", address, OK, found)]
+        return [Finding("nniManagerIp", address, OK, "the machines reach NNI through their ssh connections")]
+    if opened in ("", "127.0.0.1", "localhost", "::1"):
+        found = "the machines cannot reach NNI there, since it listens on loopback only"
+        todo = f"write 127.0.0.1 (through ssh), or start with {LISTEN}={address} nnictl create …, which opens the page"
+        return [Finding("nniManagerIp", address, FAIL, found, todo)]
+    here = {entry.address for entries in psutil.net_if_addrs().values() for entry in entries}
     if meant & here:
         return [Finding("nniManagerIp", address, OK, "is this computer's")]
     others = ", ".join(sorted(number for number in here if "." in number and not number.startswith("127.")))
     todo = "write that of this computer, unless a router leads it here"
     return [Finding("nniManagerIp", address, WARN, f"is none of this computer's addresses ({others})", todo)]
+
+
+def check_door() -> list[Finding]:
+    """Who can open NNI's page, which has no login."""
+    opened = os.environ.get(LISTEN)
+    if not opened:
+        return [Finding("page", HERE, OK, "is for this computer alone")]
+    found = f"{LISTEN}={opened} opens NNI's page there: without a login, and with every file name and command in it"
+    return [
+        Finding("page", "this computer", WARN, found, f"unset {LISTEN}, and watch through ssh -L 8080:127.0.0.1:8080")
+    ]
+
+
+def check_repair(where: str, installation: Callable[[], Installation]) -> list[Finding]:
+    """Whether NNI's known faults are mended there; without that no search should be trusted."""
+    try:
+        lacking = missing(installation())
+    except (ValueError, OSError) as error:
+        return [from_error("NNI's repair", where, error)]
+    if not lacking:
+        return [Finding("NNI's repair", where, OK, f"all {len(REPAIRS)} places")]
+    todo = "python search/nni_repair.py --apply" + (" --config with this file" if where != HERE else "")
+    return [Finding("NNI's repair", where, FAIL, f"{len(lacking)} of {len(REPAIRS)} places are not mended", todo)]

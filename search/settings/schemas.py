@@ -25,11 +25,11 @@ from nni.experiment.config import (
 from nni.experiment.config.algorithm import _AlgorithmConfig
 from nni.experiment.config.shared_storage import SharedStorageConfig
 
-from document import read_space, read_yaml
-from finding import FAIL, Finding, bad, failed
-from oldschema import RENAMED, convert_v1, looks_like_v1, place_v1, tree_v1
+from checks.finding import FAIL, Finding, bad, failed
 from registry import unknown
-from rules import check_values
+from settings.document import read_space, read_yaml
+from settings.oldschema import RENAMED, convert_v1, looks_like_v1, place_v1, tree_v1
+from settings.rules import check_values
 
 SERVICES = {"local": LocalConfig, "remote": RemoteConfig}
 Tree = dict[str, Any]  # a field's name -> None for a value, a Tree for a block, [Tree] for a list of blocks

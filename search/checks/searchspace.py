@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from command import Command, is_local, options_here
+from checks.command import Command, is_local, options_here
+from checks.finding import FAIL, OK, WARN, Finding
 from config import Config, convert, load
-from finding import FAIL, OK, WARN, Finding
 from registry import unknown
 
 WITH_NAMES = ("model", "criterion", "augmentation", "optimizer", "schedule", "metric")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from finding import FAIL, OK, WARN, Finding
+from checks.finding import FAIL, OK, WARN, Finding
 
 
 def check_leftovers(port: int) -> list[Finding]:

@@ -9,19 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from command import Command, is_local, program_here
+from checks.command import Command, is_local, program_here
+from checks.computer import check_repair
+from checks.finding import FAIL, HERE, OK, WARN, Finding, from_error
+from checks.gpus import check_gpus
 from config import Config
 from dataset import MARKERS
-from finding import FAIL, OK, WARN, Finding, from_error
-from gpus import check_gpus
 from machines import Connection, Machine, connect
+from nni_repair import remote
 
-HERE = "this computer"
 NOTES = ("groups.csv", "corrections.csv", "leaks.csv")  # small files beside the data, which curating it writes
 SECONDS = 10  # for a machine to answer
 PROBE = Path(__file__).with_name("probe.py")
@@ -31,10 +32,6 @@ SKEW_SECONDS, WRONG_CLOCK_SECONDS = 5, 300
 MODULES = ("nni=nni", "torch=torch", "torchvision=torchvision", "numpy=numpy", "pandas=pandas", "PIL=pillow")
 OF_MODELS = {"Efficientnet_": "efficientnet_pytorch=efficientnet-pytorch", "timm/": "timm=timm"}
 # paramiko's words that come without a cure
-CURES = {
-    "password-protected": "the key needs its passphrase; set sshPassphrase (v2 schema)",
-    "protocol banner": "another program than sshd has this port, or sshd has no room; check `port`",
-}
 LOOK = (
     "if [ -d {0} ]; then [ -x {0}/python ] || [ -x {0}/python3 ] || echo no python; elif [ -e {0} ]; then echo file; \
 else echo missing; fi"
@@ -120,10 +117,10 @@ def inspect(machine: Machine, config: dict[str, Any], entry: dict[str, Any], ask
                 report.findings.append(wrong)
                 return report
             answers = ask_there(connection, asked)
+            if answers["own"].get("modules", {}).get("nni"):
+                report.findings += check_repair(where, lambda: remote(connection))
     except (ValueError, OSError, EOFError) as error:
-        finding = from_error(check, where, error)
-        cure = next((cure for words, cure in CURES.items() if words in finding.found), finding.todo)
-        report.findings.append(replace(finding, todo=cure))
+        report.findings.append(from_error(check, where, error))
         return report
     report.answers = answers
     report.findings += check_own_python(where, answers)
@@ -162,24 +159,18 @@ def check_python_path(connection: Connection) -> Finding | None:
 
 
 def check_own_python(where: str, answers: dict[str, Any]) -> Iterator[Finding]:
-    """The Python with which NNI starts its keeper there, after `pip install nni --upgrade`."""
+    """The Python with which NNI starts its keeper there."""
     executable, here = answers["executable"], version("nni")
     own = answers["own"].get("modules", {})  # a Python before 3.8 cannot look its packages up
     yield from check_version("python", where, executable, answers["version"])
     install = f"{executable} -m pip install nni=={here} there"
-    if answers["managed"]:
-        found = f"{executable} is the system's, whose pip installs nothing (PEP 668), and NNI ends on that"
+    if own.get("nni") is not None:
+        yield Finding("nni", where, OK, f"{own['nni']} with {executable}")
+    elif answers["managed"]:
+        found = f"{executable} has no nni and is the system's, whose pip installs nothing (PEP 668)"
         yield Finding("nni", where, FAIL, found, "make a venv there and write its bin folder as pythonPath")
-    elif own.get("pip") is None:
-        todo = f"{executable} -m ensurepip there"
-        yield Finding("nni", where, FAIL, f"{executable} has no pip, which NNI runs at each start", todo)
-    elif own.get("nni") is None:
-        yield Finding("nni", where, FAIL, f"{executable} has no nni", install)
-    elif own["nni"] != here:
-        found = f"{own['nni']} there, {here} here; NNI will try to upgrade it"
-        yield Finding("nni", where, WARN, found, install)
     else:
-        yield Finding("nni", where, OK, f"{here} with {executable}")
+        yield Finding("nni", where, FAIL, f"{executable} has no nni", install)
 
 
 def check_version(check: str, where: str, executable: str, number: list[int]) -> Iterator[Finding]:

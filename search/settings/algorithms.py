@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from finding import Finding, bad
+from checks.finding import Finding, bad
 from registry import unknown
 
 WORKING = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OK, WARN, FAIL = "ok", "warn", "fail"
+HERE = "this computer"
 
 
 @dataclass(frozen=True)

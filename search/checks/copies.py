@@ -11,8 +11,8 @@ from typing import Any
 
 import paramiko
 
-from finding import FAIL, OK, Finding, from_error
-from inspection import HERE, NOTES, SECONDS
+from checks.finding import FAIL, HERE, OK, Finding, from_error
+from checks.inspection import NOTES, SECONDS
 from machines import Machine, connect
 
 Listing = dict[str, Any]  # probe.data's answer

@@ -10,7 +10,7 @@ from typing import Any
 
 from nni.experiment.config.utils import canonical_gpu_indices
 
-from finding import FAIL, OK, WARN, Finding
+from checks.finding import FAIL, OK, WARN, Finding
 
 LITTLE = 2 * 2**30  # bytes of GPU memory with which hardly a trial starts
 

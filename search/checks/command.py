@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from checks.finding import FAIL, OK, WARN, Finding, failed
 from config import FIELDS, TYPES, Config, load
-from finding import FAIL, OK, WARN, Finding, failed
 from registry import unknown
 
 JOINTS = {"&&", "||", ";", "|", "&", "|&", ";;"}

@@ -19,8 +19,8 @@ from nni.experiment.config import ExperimentConfig, RemoteMachineConfig, utils
 from nni.experiment.config.algorithm import _AlgorithmConfig
 from nni.experiment.config.shared_storage import SharedStorageConfig
 
-from algorithms import check_algorithm
-from finding import WARN, Finding, bad
+from checks.finding import WARN, Finding, bad
+from settings.algorithms import check_algorithm
 
 LEVELS = ("fatal", "error", "warning", "info", "debug", "trace")
 DURATIONS = ("maxExperimentDuration", "maxTrialDuration")
