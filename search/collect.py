@@ -30,7 +30,7 @@ from ledger import records_of
 from machines import machines_of
 from registry import unknown
 
-ENDS = ("DONE", "STOPPED", "ERROR")
+ENDS = ("DONE", "STOPPED", "ERROR", "TUNER_NO_MORE_TRIAL")  # the last: the search space is used up
 GOING = ("INITIALIZED", "RUNNING", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL", "STOPPING")
 
 
