@@ -41,6 +41,7 @@ def main(argv: list[str]) -> None:
         check_names(config)
         run = choose_run(Path(config.model_dir).expanduser() if config.model_dir else OUTPUTS, trial, config)
         print(f"run folder: {run.path}", flush=True)
+        trial.show(run.path)
         with closing(run):
             if run.summary.get("status") == "SUCCEEDED":
                 tell_again(trial, config, run)

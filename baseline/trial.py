@@ -37,6 +37,16 @@ class Trial:
     parameters: dict[str, Any]
     orphaned: threading.Event = field(default_factory=threading.Event)  # NNI's process that started it is gone
 
+    def show(self, folder: Path) -> None:
+        """Leads the TensorBoard button of NNI's page to the run folder, where NNI's manager is on this machine."""
+        if "NNI_OUTPUT_DIR" not in os.environ:
+            return
+        experiment = Path(os.environ["NNI_OUTPUT_DIR"]).parents[3]
+        link = experiment / "trials" / self.id / "output" / "tensorboard"
+        if (experiment / "db").is_dir() and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(folder.resolve(), target_is_directory=True)
+
     def resume(self, epochs: int) -> None:
         """So that NNI numbers the next report after those of an earlier start."""
         if self.id:

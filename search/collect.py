@@ -100,11 +100,21 @@ def collect(given: argparse.Namespace) -> int:
             say(f"NNI does not answer ({error}); asking again every {given.every:g} s")
         time.sleep(given.every)
         say.turn()
+    link_events(given.home / "nni-experiments" / given.experiment, outputs)
     print(report(work, outputs), flush=True)
     failure = all_failed(work) if ended else ""
     if failure:
         print(failure, flush=True)
     return int(bool(failure or work.troubles))
+
+
+def link_events(experiment: Path, outputs: Path) -> None:
+    """Leads the TensorBoard button of NNI's page to the run folders that came home."""
+    for folder in outputs.glob("*/summary.json"):
+        link = experiment / "trials" / folder.parent.name / "output" / "tensorboard"
+        if not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(folder.parent.resolve(), target_is_directory=True)
 
 
 def read_search(experiment: str, home: Path, say: Voice) -> tuple[Search, bool]:

@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "baseline"))  # for settings/
+
 from machines import Connection, Machine, connect, machines_of
 
 LISTEN = "NNI_LISTEN"  # environment variable of nnictl: where the page listens instead of 127.0.0.1 (door.patch)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,7 +13,7 @@ import psutil
 import pytest
 from walks import wait_for
 
-from experiment import free_port, is_taken
+from experiment import free_port
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 needs_sshd = pytest.mark.skipif(not SSHD or os.geteuid() != 0, reason="needs openssh-server (make system) and root")
@@ -53,7 +54,7 @@ class Box:
 
     def start(self):
         self.process = serve(self.folder)
-        wait_for(lambda: is_taken(self.port), 10)
+        wait_for(lambda: answers(self.address, self.port), 10)
 
 
 def make_key(path, *words):
@@ -88,9 +89,14 @@ def make_box(folder, name, address="127.0.0.1", prefix=(), **settings):
     (folder / "prefix").write_text("\n".join(prefix))
     Path("/run/sshd").mkdir(exist_ok=True)
     box = Box(name, port, home, key, serve(folder), folder, address)
-    if not prefix:
-        wait_for(lambda: is_taken(port), 10, lambda: (folder / "sshd.log").read_text())
+    wait_for(lambda: answers(address, port), 10, lambda: (folder / "sshd.log").read_text())
     return box
+
+
+def answers(address, port):
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((address, port)) == 0
 
 
 def serve(folder):
@@ -104,8 +110,8 @@ def boxes(tmp_path):
     """make(name, **sshd settings) starts a Box; all are ended after the test, with what they started."""
     made = []
 
-    def make(name="box", **settings):
-        made.append(make_box(tmp_path, name, **settings))
+    def make(name="box", **words):
+        made.append(make_box(tmp_path, name, **words))
         return made[-1]
 
     yield make

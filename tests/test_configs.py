@@ -1,4 +1,4 @@
-"""The two configs and search spaces that the project ships, without starting NNI."""
+"""The configs and search spaces that the project ships, without starting NNI."""
 
 import json
 import shlex
@@ -11,6 +11,7 @@ from config import convert, load
 from train import check_names
 
 CONFIGS = ["config_local.yml", "config_remote.yml"]
+CLUSTERS = ["docs/config_frameworkcontroller.yml", "docs/config_kubeflow.yml"]
 
 
 def read(name):
@@ -33,7 +34,23 @@ def test_nni_accepts_the_config(name, tmp_path, monkeypatch):
     assert config.tuner.name == "TPE"
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_nni_accepts_the_config_for_kubernetes(name):
+    from nni.experiment.config import ExperimentConfig
+
+    config = ExperimentConfig.load(PROJECT / name)
+    config.validate()
+    assert name == f"docs/config_{config.training_service.platform}.yml"
+    assert config.nni_manager_ip  # without it NNI picks an address, which containers may not reach
+    assert config.training_service.reuse_mode
+    assert config.training_service.storage.storage_type == "nfs"
+    (role,) = config.training_service.task_roles if "framework" in name else [config.training_service.master]
+    assert role.command == config.trial_command
+    assert config.trial_gpu_number is None  # NNI would share out GPUs that the cluster has already shared out
+    assert role.gpu_number == 1
+
+
+@pytest.mark.parametrize("name", CONFIGS + CLUSTERS)
 def test_the_trial_command_is_one_that_train_py_understands_with_its_interpreter_named(name):
     interpreter, script, *options = shlex.split(read(name)["trialCommand"])
     assert interpreter.endswith("/.venv/bin/python")

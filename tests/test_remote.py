@@ -172,7 +172,7 @@ def test_an_sshd_that_dies_in_mid_trial_harms_nothing_and_nothing_hangs(launch, 
     box.start()
     wait(experiment, lambda: all_ended(experiment, 1), 240)
     assert experiment.trials()[0].status == "SUCCEEDED"
-    assert b"epoch 12/12 done" in urllib.request.urlopen(file, timeout=60).read()
+    assert b"epoch 12/12 done" in urllib.request.urlopen(file.replace("trial.log", "stdout"), timeout=60).read()
 
 
 def test_the_repair_runs_over_ssh_and_an_unrepaired_machine_is_never_silent(launch, boxes, tmp_path):

@@ -8,14 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
+from contextlib import suppress
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import PROJECT
-from walks import all_ended, toy_search, wait
+from released import released_nni
+from walks import all_ended, toy_search, wait, wait_for
 
-from experiment import ENDED, NNICTL, ask, free_port, nnictl, processes, start
+from experiment import ENDED, NNICTL, ask, free_port, is_taken, nnictl, processes, start
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +29,9 @@ def final_metrics(experiment):
     return {entry["trialJobId"]: json.loads(json.loads(entry["data"])) for entry in entries}
 
 
-def test_trials_that_start_together_train_with_the_parameters_on_record(launch, tmp_path):
+def test_as_released_nni_mixes_up_parameters_and_trials_take_those_on_record(launch, tmp_path, monkeypatch):
     """Even trials start late, so NNI hands them other trials' parameters; what they take must be their own."""
+    monkeypatch.setenv("PYTHONPATH", str(released_nni(tmp_path / "released")))
     out = tmp_path / "out"
     out.mkdir()
     experiment = launch(toy_search(out, trials=8))
@@ -76,6 +80,28 @@ def test_a_v1_config_runs_the_same_search(launch, drawn, tmp_path):
         assert len(pd.read_csv(folder / "hard.csv")) == 35
 
 
+def test_the_tensorboard_button_of_nni_s_page_shows_the_trial(launch, drawn, tmp_path):
+    experiment = launch(small_search(drawn, tmp_path, maxTrialNumber=1))
+    wait(experiment, lambda: all_ended(experiment, 1), 120)
+    (trial,) = experiment.trials()
+    body = json.dumps({"trials": trial.id}).encode()
+    address = f"{experiment.page}/api/v1/nni/tensorboard"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    task = json.load(urllib.request.urlopen(request))
+    shown = f"http://127.0.0.1:{task['port']}/data/plugin/scalars/tags"
+
+    def tags():
+        with suppress(OSError):
+            return urllib.request.urlopen(shown).read()
+        return b""
+
+    wait_for(lambda: b"val/accuracy" in tags() or b"accuracy" in tags(), 60, lambda: tags().decode())
+    assert f"0-{trial.id}".encode() in tags()
+    stop = urllib.request.Request(f"{address}/{task['id']}", method="DELETE")
+    assert urllib.request.urlopen(stop).status == 200
+    wait_for(lambda: not is_taken(int(task["port"])), 20)
+
+
 def test_a_trial_that_nni_stops_leaves_a_valid_run_folder(launch, drawn, tmp_path):
     config = small_search(drawn, tmp_path, maxTrialNumber=1, trialConcurrency=1)
     config["trialCommand"] += "000"  # 2000 epochs
@@ -87,6 +113,7 @@ def test_a_trial_that_nni_stops_leaves_a_valid_run_folder(launch, drawn, tmp_pat
     assert killed.returncode == 0, killed.stdout
     wait(experiment, lambda: experiment.trials()[0].status in ENDED, 30)
     assert experiment.trials()[0].status == "USER_CANCELED"
+    assert "cancelled on NNI's page" in json.loads((outputs / trial.id / "summary.json").read_text())["error"]
     summary = json.loads((outputs / trial.id / "summary.json").read_text())
     assert summary["status"] == "INTERRUPTED"
     assert summary["test"]["predicted"] is False
