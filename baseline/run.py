@@ -47,7 +47,15 @@ class Run:
 
     def save(self, name: str, state: dict[str, Any]) -> None:
         """Weights or training state, loadable with weights_only=True."""
-        atomic(self.path / name, lambda file: torch.save(state, file))
+
+        def write(file: Path) -> None:
+            with open(file, "wb") as stream:  # torch's own would stay open, and keep a full disk full, after an error
+                try:
+                    torch.save(state, stream)
+                except RuntimeError as error:  # torch cannot end a file either that it could not write
+                    raise error.__context__ if isinstance(error.__context__, OSError) else error
+
+        atomic(self.path / name, write)
 
     def update(self, **entries: Any) -> None:
         """Sets entries of summary.json."""
@@ -163,5 +171,7 @@ def atomic(path: Path, write: Callable[[Path], Any]) -> None:
         with open(scratch, "rb") as file:
             os.fsync(file.fileno())
         os.replace(scratch, path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror or error}; make room there") from error
     finally:
         scratch.unlink(missing_ok=True)

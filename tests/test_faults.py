@@ -142,3 +142,26 @@ def test_a_copy_of_baseline_under_any_name_runs_from_anywhere(drawn, quick, tmp_
     )
     assert ran.returncode == 0, ran.stderr
     assert list((tmp_path / "by_environment").glob("exp/*/hard.csv"))
+
+
+LIMITED = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+import train
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+train.main(sys.argv[2:])
+"""
+
+
+def test_a_disk_that_takes_no_more_fails_the_trial_with_the_file_s_name(drawn, quick):
+    """A limit on the size of files stands in for a full disk: 1 MiB, less than the weights."""
+    command = [sys.executable, "-c", LIMITED, PROJECT / "baseline", "--data_dir", drawn, *quick]
+    done = subprocess.run(command, capture_output=True, text=True)
+    folder = newest(quick)
+    assert done.returncode == 1
+    assert f"{folder / 'last.pt'} cannot be written: File too large; make room there" in done.stderr
+    assert "Traceback" not in done.stderr
+    summary = load_json(folder, "summary.json")
+    assert summary["status"] == summary["attempts"][-1]["ended"] == "FAILED"
+    assert "last.pt cannot be written" in summary["error"]
+    assert not (folder / "last.pt").exists()
