@@ -52,8 +52,10 @@ class Run:
             with open(file, "wb") as stream:  # torch's own would stay open, and keep a full disk full, after an error
                 try:
                     torch.save(state, stream)
-                except RuntimeError as error:  # torch cannot end a file either that it could not write
-                    raise error.__context__ if isinstance(error.__context__, OSError) else error
+                except RuntimeError as error:
+                    if isinstance(error.__context__, OSError):  # torch cannot end a file that it could not write
+                        raise error.__context__ from None
+                    raise
 
         atomic(self.path / name, write)
 

@@ -25,6 +25,7 @@ from typing import Any
 RECORD_SECONDS = 60.0  # NNI files a trial's record within a second of starting it; a busy machine takes longer
 STOP_SECONDS = 2.0  # to find out why; NNI kills a trial 5 s after it told it to stop
 GRACE_SECONDS = 30.0  # for an orphan to leave its run folder in order
+CHANNEL = "NNI_TRIAL_COMMAND_CHANNEL"
 REPAIR = "python search/nni_repair.py --apply mends it, with --config FILE on other machines too"
 
 
@@ -81,7 +82,7 @@ class Trial:
         """The status of a trial that is told to stop, and why, in a few words."""
         if self.orphaned.is_set():
             return "INTERRUPTED", "NNI's process that started it is gone"
-        return why_stopped(self.id) if self.id else ("INTERRUPTED", "told to stop")
+        return why_stopped(self.id) if CHANNEL in os.environ else ("INTERRUPTED", "told to stop")
 
 
 def start_trial() -> Trial:
@@ -96,13 +97,14 @@ def start_trial() -> Trial:
     handed = nni.get_next_parameter()
     experiment, trial = nni.get_experiment_id(), nni.get_trial_id()
     record = nni.trial._params or {}
-    if record.get("trial_job_id") != trial:
+    own_service = CHANNEL in os.environ  # NNI's local and ssh services; the others send parameters with each trial
+    if own_service and record.get("trial_job_id") != trial:
         print(f"warning: the NNI that manages this search is not repaired; {REPAIR}", flush=True)
         record = parameters_on_record(trial)
         if record["parameters"] != handed:
             print("NNI handed this trial another trial's parameters; taking those on record for it", flush=True)
         nni.trial._params = record  # so that metrics carry the parameter_id on record
-    if "NNI_REPAIRED" not in os.environ:
+    if own_service and "NNI_REPAIRED" not in os.environ:
         print(f"warning: the NNI of this machine is not repaired; {REPAIR}", flush=True)
     started = Trial(experiment, trial, record["parameters"])
     threading.Thread(target=end_with_keeper, args=(started.orphaned,), daemon=True).start()
@@ -132,7 +134,7 @@ def manager_address() -> str:
     A local trial's command channel is the manager itself; a remote one's is the keeper of its machine,
     whose newest config beside the trial's folder says where the manager is.
     """
-    channel = os.environ["NNI_TRIAL_COMMAND_CHANNEL"]
+    channel = os.environ[CHANNEL]
     if os.environ["NNI_PLATFORM"] == "remote":
         keepers = Path(os.environ["NNI_OUTPUT_DIR"]).parent.parent.glob("trial_keeper*/trial_keeper_config.json")
         newest = max(keepers, key=lambda file: file.stat().st_mtime)

@@ -95,3 +95,20 @@ def test_a_remote_trial_finds_the_manager_in_the_config_of_its_newest_keeper(tmp
     monkeypatch.setenv("NNI_TRIAL_COMMAND_CHANNEL", "http://localhost:3000/env/remote-worker1/T1")
     monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path / "trials" / "T1"))
     assert manager_address() == "http://127.0.0.1:2000"
+
+
+def test_a_service_that_sends_parameters_with_the_trial_is_taken_at_its_word(monkeypatch):
+    """NNI's Kubernetes services have no command channel, and nothing that could be mixed up."""
+    import nni
+
+    monkeypatch.delenv("NNI_TRIAL_COMMAND_CHANNEL", raising=False)
+    monkeypatch.setenv("NNI_PLATFORM", "unittest")
+    record = {"parameter_id": 0, "parameters": {"lr": 0.1}}
+    monkeypatch.setattr(nni, "get_next_parameter", lambda: record["parameters"])
+    monkeypatch.setattr(nni, "get_experiment_id", lambda: "E")
+    monkeypatch.setattr(nni, "get_trial_id", lambda: "T")
+    monkeypatch.setattr(nni.trial, "_params", record)
+    monkeypatch.setattr(trial, "end_with_keeper", lambda orphaned: None)
+    started = trial.start_trial()
+    assert (started.experiment, started.id, started.parameters) == ("E", "T", {"lr": 0.1})
+    assert started.ending() == ("INTERRUPTED", "told to stop")
