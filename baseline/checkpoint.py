@@ -30,7 +30,7 @@ from record import differing
 from run import Run, check_run, create_run, hold, hold_run, load_run
 from trial import Trial
 
-ORPHAN_SECONDS = 60.0  # NNI starts a lost trial again while the process it lost may still be ending
+ORPHAN_SECONDS = 300.0  # NNI starts a lost trial again while the process it lost may still be ending
 UNFINISHED = ("RUNNING", "FAILED", "INTERRUPTED")
 SMALLER = ("micro_batch", "valid_batch_size")  # knobs that summary.json overrules once the memory was full
 

@@ -44,9 +44,11 @@ class Trial:
             return
         experiment = Path(os.environ["NNI_OUTPUT_DIR"]).parents[3]
         link = experiment / "trials" / self.id / "output" / "tensorboard"
-        if (experiment / "db").is_dir() and not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(folder.resolve(), target_is_directory=True)
+        with suppress(OSError):  # a button is not worth a trial
+            if (experiment / "db").is_dir() and not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.unlink(missing_ok=True)  # one that leads nowhere
+                link.symlink_to(folder.resolve(), target_is_directory=True)
 
     def resume(self, epochs: int) -> None:
         """So that NNI numbers the next report after those of an earlier start."""

@@ -1,6 +1,6 @@
 """Seconds until a search's trials start: NNI as released against the repaired one with our trial's guards.
 
-    python benchmarks/dispatch.py [--trials 8] [--rounds 2] [--out benchmarks/dispatch.md]
+    python benchmarks/dispatch.py [--gaps 5] [--rounds 2] [--out benchmarks/dispatch.md]
 
 Trials of no work, local, at concurrency 1, 2 and 4; the ways take turns (A B A B). A start is when NNI started the
 trial's process (startTime of its REST interface), an end is its endTime; "first line" is when the trial's own first
@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 HOME = Path(__file__).resolve().parent.parent
-sys.path[:1] = [str(HOME / room) for room in ("baseline", "search", "demo", "tests")]  # trial.py is baseline's
+sys.path[:0] = [str(HOME / room) for room in ("baseline", "search", "demo", "tests")]  # before benchmarks/trial.py
 
 from released import released_nni
 from walks import all_ended, toy_code, wait
@@ -42,7 +42,9 @@ OURS = STAMP + KEEP + (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=8, help="of one experiment (default: %(default)s)")
+    parser.add_argument(
+        "--gaps", type=int, default=5, help="between the trials of one experiment (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HOME / "benchmarks" / "dispatch.md")
     given = parser.parse_args()
@@ -57,12 +59,12 @@ def main() -> None:
             for count in CONCURRENCIES:
                 for way in WAYS:
                     home = folder / f"{number}-{count}-{WAYS.index(way)}"
-                    measured = measure(home, code, released, way, count, given.trials)
+                    measured = measure(home, code, released, way, count, given.gaps + count)
                     for name, values in measured.items():
                         found[count, way][name] += values
                     shown = ", ".join(f"{name} {statistics.median(v):.2f} s" for name, v in measured.items())
                     print(f"round {number + 1}/{given.rounds}, {count} at once, {way}: {shown}", flush=True)
-    given.out.write_text(report(found, given.trials, given.rounds, time.monotonic() - began))
+    given.out.write_text(report(found, given.rounds, time.monotonic() - began))
     print(given.out.read_text())
 
 
@@ -110,7 +112,7 @@ def search(home: Path, code: Path, way: str, count: int, trials: int) -> dict[st
     }
 
 
-def report(found: dict[tuple[int, str], dict[str, list[float]]], trials: int, rounds: int, seconds: float) -> str:
+def report(found: dict[tuple[int, str], dict[str, list[float]]], rounds: int, seconds: float) -> str:
     rows = []
     for (count, way), measured in found.items():
         medians = {name: statistics.median(values) for name, values in measured.items()}
@@ -120,8 +122,8 @@ def report(found: dict[tuple[int, str], dict[str, list[float]]], trials: int, ro
     lines = [
         "# From nnictl create to a trial, and from trial to trial",
         "",
-        f"`python benchmarks/dispatch.py`: {os.cpu_count()} cores, {platform.machine()}, local, {trials} trials of no "
-        f"work in each of {rounds} experiments a row, the ways in turns; {seconds / 60:.0f} minutes.",
+        f"`python benchmarks/dispatch.py`: {os.cpu_count()} cores, {platform.machine()}, local, trials of no work, "
+        f"{rounds} experiments a row, the ways in turns; {seconds / 60:.0f} minutes.",
         'Medians in seconds, in brackets the ratio to plain NNI. "plain" is NNI 3.0 as released, its trials ask with '
         'nni.get_next_parameter; "ours" is the repaired NNI, its trials begin with start_trial; both with the tuner '
         'Random. "Own tuner" is a class of our own (tests/fixtures/recording_tuner.py).',

@@ -5,13 +5,13 @@
 Remote searches on stand-ins for machines (sshds on loopback) with trials of no work (idle_trial.py). At each quarter
 the keepers are held still, so times are those of a manager at rest. A straight line through the quarters says what
 to expect of 2,000 trials, one through --hosts what to expect of 20 machines; `--trials 300 2000 --hosts 1 2 6 20`
-runs those too, to stand beside the prediction. What stands in --out from "## What" on stays.
-Needs root, sshd and chromium (make system).
+runs those too, beside the prediction. --out keeps what it has from "## What" on. Needs make system and root.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,9 +37,7 @@ from test_browser import page
 
 from experiment import ENDED, Experiment, free_port, start
 
-MIB = 2**20
 CONTINUOUS = {"lr": {"_type": "loguniform", "_value": [0.001, 0.1]}}  # as it stands, search_space.json has 540 points
-RATE = "trials per second since the column before"
 
 
 def main() -> None:
@@ -58,14 +57,13 @@ def main() -> None:
         for count in given.hosts:
             hosts[count] = measure_hosts(Path(scratch, f"hosts{count}"), count)
             write(given.out, trials, hosts)
-    print(given.out.read_text())
 
 
 def write(out: Path, trials: dict[int, dict[str, float]], hosts: dict[int, dict[str, float]]) -> None:
     _, mark, notes = (out.read_text() if out.exists() else "").partition("## What")
-    lines = ["# Many trials, many machines", "", f"`{' '.join(sys.argv)}`, {os.cpu_count()} cores", ""]
-    lines += [*table("trials", trials, 2000), "", *(table("machines", hosts, 20) if len(hosts) > 1 else []), ""]
-    out.write_text("\n".join([*lines, mark + notes]))
+    head = ["# Many trials, many machines", "", f"`{' '.join(sys.argv)}`, {os.cpu_count()} cores", ""]
+    tables = [*table("trials", trials, 2000), "", *(table("machines", hosts, 20) if len(hosts) > 1 else []), ""]
+    out.write_text("\n".join([*head, *tables, mark + notes]))
 
 
 @contextmanager
@@ -97,7 +95,7 @@ def search(folder: Path, hosts: int, trials: int, concurrency: int) -> Iterator[
             running.stop()
         for box in boxes:
             box.stop()
-        for process in [process for kind in family(folder).values() for process in kind]:
+        for process in itertools.chain(*family(folder).values()):
             process.kill()
 
 
@@ -115,7 +113,7 @@ def family(folder: Path) -> dict[str, list[psutil.Process]]:
 
 def sizes(found: dict[str, list[psutil.Process]], kind: str) -> dict[str, float]:
     """Means over the processes of this kind."""
-    memory = statistics.mean(process.memory_info().rss for process in found[kind]) / MIB
+    memory = statistics.mean(process.memory_info().rss for process in found[kind]) / 2**20
     files = statistics.mean(process.num_fds() for process in found[kind])
     return {f"{kind}: memory, MiB": memory, f"{kind}: open files and connections": files}
 
@@ -127,10 +125,9 @@ def measure_hosts(folder: Path, count: int) -> dict[str, float]:
         wait(experiment, 1, {"RUNNING", *ENDED})
         seconds = time.monotonic() - began
         wait(experiment, 2 * count)
-        found = family(folder)
-        costs = {"until the first trial runs, s": seconds, **sizes(found, "manager"), **sizes(found, "keeper")}
-        print(f"{count} machines: {costs}", flush=True)
-        return costs
+        costs = sizes(family(folder), "manager") | sizes(family(folder), "keeper")
+        print(f"{count} machines, {seconds:.0f} s: {costs}", flush=True)
+    return {"until the first trial runs, s": seconds} | costs
 
 
 def measure_trials(folder: Path, trials: int, concurrency: int) -> dict[int, dict[str, float]]:
@@ -143,11 +140,10 @@ def measure_trials(folder: Path, trials: int, concurrency: int) -> dict[int, dic
             wait(experiment, trials * quarter // 4)
             before, seconds = ended, time.monotonic() - began
             ended, seen = look(experiment, folder)
-            found[ended] = {RATE: (ended - before) / seconds} | seen
+            found[ended] = {"trials per second since the column before": (ended - before) / seconds} | seen
             print(f"{ended} of {trials} trials, {seconds:.0f} s: {found[ended]}", flush=True)
             began = time.monotonic()
-        states = [trial.status for trial in experiment.trials()]
-        print({state: states.count(state) for state in states}, flush=True)
+        print(Counter(trial.status for trial in experiment.trials()), flush=True)
     return found
 
 
@@ -175,10 +171,10 @@ def look(experiment: Experiment, folder: Path) -> tuple[int, dict[str, float]]:
     finally:
         for keeper in found["keeper"]:
             keeper.resume()
-    processor = {"manager: processor seconds so far": sum(found["manager"][0].cpu_times()[:2])}
-    costs = sizes(found, "manager") | processor | sizes(found, "tuner") | sizes(found, "keeper")
-    shown = {"page with its trial table, s more than an empty page": full - empty}
-    return ended, costs | database(experiment, folder) | answers | shown
+    answers["page with its trial table, s more than an empty page"] = full - empty
+    answers["manager: processor seconds so far"] = sum(found["manager"][0].cpu_times()[:2])
+    costs = sizes(found, "manager") | sizes(found, "tuner") | sizes(found, "keeper")
+    return ended, costs | database(experiment, folder) | answers
 
 
 def timed(action: Callable[[], str | bytes]) -> tuple[float, str | bytes]:
@@ -190,17 +186,17 @@ def timed(action: Callable[[], str | bytes]) -> tuple[float, str | bytes]:
 def fastest(experiment: Experiment, what: str) -> dict[str, float]:
     address = f"{experiment.page}/api/v1/nni/{what}"
     took, answer = min(timed(lambda: urllib.request.urlopen(address, timeout=60).read()) for _ in range(5))
-    return {f"GET {what}, best of 5, ms": 1000 * took, f"GET {what}: answer, MiB": len(answer) / MIB}
+    return {f"GET {what}, best of 5, ms": 1000 * took, f"GET {what}: answer, MiB": len(answer) / 2**20}
 
 
 def database(experiment: Experiment, folder: Path) -> dict[str, float]:
     """Its size and rows, from a copy: a reader could make the manager's writing fail."""
     copy = shutil.copy(folder / "nni-experiments" / experiment.id / "db" / "nni.sqlite", folder / "copy.sqlite")
     opened = sqlite3.connect(copy)
-    tables = ("TrialJobEvent", "MetricData", "ExperimentProfile")
-    rows = sum(opened.execute(f"select count(*) from {name}").fetchone()[0] for name in tables)
+    names = ("TrialJobEvent", "MetricData", "ExperimentProfile")
+    rows = sum(opened.execute(f"select count(*) from {name}").fetchone()[0] for name in names)
     opened.close()
-    return {"database: rows": rows, "database, MiB": Path(copy).stat().st_size / MIB}
+    return {"database: rows": rows, "database, MiB": Path(copy).stat().st_size / 2**20}
 
 
 def table(unit: str, found: dict[int, dict[str, float]], wanted: int) -> list[str]:
@@ -210,7 +206,7 @@ def table(unit: str, found: dict[int, dict[str, float]], wanted: int) -> list[st
     lines = [f"| {unit} | {' | '.join(heads)} |", "|---" + "|--:" * len(heads) + "|"]
     for name in found[near[0]]:
         slope, zero = statistics.linear_regression(near, [found[size][name] for size in near])
-        line = "" if name == RATE else f"**{show(zero + slope * wanted)}**" if slope > 0 else "no growth"
+        line = "" if "per second" in name else f"**{show(zero + slope * wanted)}**" if slope > 0 else "no growth"
         cells = [*(show(found[n][name]) for n in near), line, *(show(found[n][name]) for n in far)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines

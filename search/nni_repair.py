@@ -17,7 +17,9 @@ import posixpath
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +72,8 @@ def read_repairs(folder: Path) -> list[Repair]:
 
 
 REPAIRS = read_repairs(Path(__file__).resolve().parent / "repairs")
+FILES = sorted({repair.file for repair in REPAIRS})
+KEPT = ".before_podium"  # beside each repaired file: what it was, and the hash of what was made of it
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def local(root: Path | None = None) -> Installation:
     def write(name: str, text: str) -> None:
         scratch = root / f"{name}.podium"
         scratch.write_text(text)
-        scratch.chmod((root / name).stat().st_mode)
+        if (root / name).exists():
+            scratch.chmod((root / name).stat().st_mode)
         scratch.replace(root / name)
 
     return Installation("this Python", str(root), lambda name: (root / name).read_text(), write)
@@ -119,7 +124,8 @@ def remote(connection: Connection) -> Installation:
         scratch = f"{path}.podium"
         with sftp.open(scratch, "w") as file:
             file.write(text.encode())
-        sftp.chmod(scratch, sftp.stat(path).st_mode)
+        with suppress(FileNotFoundError):
+            sftp.chmod(scratch, sftp.stat(path).st_mode)
         sftp.posix_rename(scratch, path)
 
     return Installation(str(connection.machine), root, read, write)
@@ -132,46 +138,63 @@ def check_version(found: str, where: str) -> None:
         )
 
 
-def is_applied(repair: Repair, text: str) -> bool:
-    return repair.new in text and (repair.old in repair.new or repair.old not in text)
-
-
 def missing(installation: Installation) -> list[Repair]:
-    """The repairs that an installation lacks. Raises ValueError for a file that is neither released nor repaired."""
-    texts = {name: installation.read(name) for name in {repair.file for repair in REPAIRS}}
-    lacking = [repair for repair in REPAIRS if not is_applied(repair, texts[repair.file])]
-    for repair in lacking:
-        if texts[repair.file].count(repair.old) != 1:
-            raise ValueError(
-                f"{installation.name}: {installation.root}/{repair.file} is neither as NNI 3.0 released it nor as it "
-                "was repaired; pip install --force-reinstall --no-deps nni==3.0, then apply the repair"
-            )
+    """The repairs of all files that lack some. Raises ValueError for a file that somebody else changed."""
+    lacking = []
+    for name in FILES:
+        now, released = look(installation, name)
+        if now != repaired(name, released):
+            lacking += [repair for repair in REPAIRS if repair.file == name]
     return lacking
 
 
 def apply(installation: Installation) -> int:
     """Writes what is missing; returns how many repairs that was. A file is written once, whole."""
     lacking = missing(installation)
-    for name in sorted({repair.file for repair in lacking}):
-        text = installation.read(name)
-        for repair in lacking:
-            if repair.file == name:
-                text = text.replace(repair.old, repair.new)
-        installation.write(name, text)
+    for name in FILES:
+        now, released = look(installation, name)
+        text = repaired(name, released)
+        if now != text:
+            # so that later repairs know what NNI released, and that it was not somebody else who changed it
+            kept = {"released": released, "written": sha256(text.encode()).hexdigest()}
+            installation.write(name + KEPT, json.dumps(kept))
+            installation.write(name, text)
     return len(lacking)
 
 
 def undo(installation: Installation) -> int:
-    """Puts back what was released; returns how many repairs were taken back."""
-    lacking = missing(installation)
-    applied = [repair for repair in reversed(REPAIRS) if repair not in lacking]
-    for name in sorted({repair.file for repair in applied}):
-        text = installation.read(name)
-        for repair in applied:
-            if repair.file == name:
-                text = text.replace(repair.new, repair.old)
-        installation.write(name, text)
-    return len(applied)
+    """Puts back what was released; returns how many files that changed."""
+    changed = 0
+    for name in FILES:
+        now, released = look(installation, name)
+        if now != released:
+            installation.write(name, released)
+            changed += 1
+    return changed
+
+
+def repaired(name: str, released: str) -> str:
+    for repair in REPAIRS:
+        if repair.file == name:
+            released = released.replace(repair.old, repair.new)
+    return released
+
+
+def look(installation: Installation, name: str) -> tuple[str, str]:
+    """A file as it is and as NNI released it. Raises ValueError where that cannot be told."""
+    now = released = installation.read(name)
+    try:
+        kept = json.loads(installation.read(name + KEPT))
+        if sha256(now.encode()).hexdigest() == kept["written"]:
+            released = kept["released"]
+    except FileNotFoundError:
+        pass
+    if any(released.count(repair.old) != 1 for repair in REPAIRS if repair.file == name):
+        raise ValueError(
+            f"{installation.name}: {installation.root}/{name} is neither as NNI 3.0 released it nor as it "
+            "was repaired; pip install --force-reinstall --no-deps nni==3.0, then apply the repair"
+        )
+    return now, released
 
 
 def report(installation: Installation, action: str) -> bool:
@@ -186,12 +209,8 @@ def report(installation: Installation, action: str) -> bool:
             print(f"{installation.name}: NNI 3.0 is repaired ({len(REPAIRS)} places, {installation.root})")
         return not lacking
     count = apply(installation) if action == "apply" else undo(installation)
-    word = "applied" if action == "apply" else "taken back"
-    print(
-        f"{installation.name}: {count} of {len(REPAIRS)} repairs {word}"
-        if count
-        else f"{installation.name}: nothing to do"
-    )
+    done = f"{count} repairs applied" if action == "apply" else f"{count} files are as released again"
+    print(f"{installation.name}: {done if count else 'nothing to do'}")
     return action == "apply"
 
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import urllib.request
 
 import pytest
 from walks import all_ended, toy_search, wait
@@ -13,6 +14,8 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update"),
     *("--virtual-time-budget=15000", "--window-size=1400,1000"),
 )
+
+SHEET = r'href="\./(static/css/[^"]+)"'
 
 pytestmark = [
     pytest.mark.browser,
@@ -36,3 +39,8 @@ def test_nni_s_page_shows_the_trials_of_a_search(launch, tmp_path):
     assert finals == pytest.approx([trial.parameters["x"] for trial in trials], abs=1e-6)
     assert all(trial.id in shown for trial in trials)
     assert shown.count("SUCCEEDED</span>") == 2
+    sheets = [urllib.request.urlopen(f"{experiment.page}/{name}").read().decode() for name in re.findall(SHEET, shown)]
+    icons = set(re.findall(r'data-icon-name="(\w+)"', shown))
+    assert len(icons) > 5
+    drawn = set(re.findall(r'data-icon-name="(\w+)"', "".join(sheets)))
+    assert icons <= drawn, f"icons without a letter, so empty boxes offline: {icons - drawn}"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
+import paramiko
 import pytest
 from conftest import PROJECT
 from remote import needs_sshd
@@ -20,13 +21,14 @@ from walks import all_ended, wait
 
 import collect
 import download
+import experiment
 import manifest
 from collect import Voice, model_dir, search_of
 from download import ChangedError, File, LocalFiles, RemoteFiles, Tally, checked, fetch
 from experiment import processes
 from harvest import Search, harvest
 from ledger import KILLED, Record, agrees, records_of, status_of
-from machines import Machine, machines_of
+from machines import Machine, Remember, machines_of
 
 BIG = os.urandom(300_000)  # a best.pt
 DONE = {"status": "SUCCEEDED", "seconds": 12.5, "metrics": {"val_accuracy": 0.5}}
@@ -236,6 +238,128 @@ def test_what_is_home_is_recognised_without_the_record(tmp_path):
     _, _, outputs = bring(search, tmp_path)
     (outputs / ".collected.json").unlink()
     assert bring(search, tmp_path)[0].got == 0
+
+
+# one trial, several copies
+
+LATE = "2026-11-22T12:00:00+02:00"  # an hour and a minute after EARLY, though its text sorts before it
+EARLY = "2026-11-22T13:59:00+05:00"
+
+
+def attempt(status, *begun):
+    return {"status": status, "attempts": [{"started": started, "ended": status} for started in begun]}
+
+
+@needs_sshd
+@pytest.mark.ssh
+@pytest.mark.parametrize("dead", ["RUNNING", "INTERRUPTED"])
+@pytest.mark.parametrize("turned", [False, True], ids=["lost-first", "lost-second"])
+@pytest.mark.parametrize("first", ["lost", "finished"])
+def test_a_lost_machine_that_comes_back_never_replaces_what_another_finished(boxes, tmp_path, dead, turned, first):
+    lost, finished = boxes("lost"), boxes("finished")
+    lay(lost.home, "a", summary=attempt(dead, EARLY), best_pt=b"epoch 2")
+    lay(finished.home, "a", summary=DONE | attempt("SUCCEEDED", LATE), worker="remote-worker1")
+    entries = [lost.entry(), finished.entry()]
+    search = remote(entries[::-1] if turned else entries, record("a"))
+    (finished if first == "lost" else lost).stop()
+    bring(search, tmp_path)
+    for box in (lost, finished):
+        box.stop()
+        box.start()
+    outputs = tmp_path / "outputs" / "exp"
+    for away in (None, finished, None):
+        if away:
+            away.stop()
+        bring(search, tmp_path)
+        if away:
+            away.start()
+        assert (outputs / "a" / "best.pt").read_bytes() == BIG
+        assert json.loads((outputs / "a" / "summary.json").read_text())["status"] == "SUCCEEDED"
+        line = lines(outputs)["a"]
+        assert (line["status"], line["host"]) == ("SUCCEEDED", f"root@127.0.0.1:{finished.port}")
+    assert bring(search, tmp_path)[0].got == 0
+
+
+@pytest.mark.parametrize("model_dir", ["$NNI_OUTPUT_DIR/outputs", "../near", ""])
+@pytest.mark.parametrize(("old", "new"), [("1", "3"), ("3", "1"), ("10", "2"), ("2", "10")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (attempt("RUNNING", EARLY), attempt("SUCCEEDED", LATE)),
+        (attempt("INTERRUPTED", LATE), attempt("FAILED", EARLY)),
+        (attempt("RUNNING", EARLY), attempt("RUNNING", LATE)),
+        (attempt("FAILED", EARLY), attempt("SUCCEEDED", EARLY, LATE)),
+        (attempt("RUNNING"), {"status": "RUNNING"}),  # of no attempts: by the files' times
+    ],
+)
+def test_of_two_environments_on_a_machine_the_better_copy_is_told(tmp_path, model_dir, old, new, before, after):
+    folders = {}
+    for number, summary, seconds in ((old, before, 1), (new, after, 2)):
+        environment = tmp_path / "nni-experiments" / "exp" / "environments" / f"remote-worker{number}"
+        work = environment / "trials" / "a"
+        work.mkdir(parents=True)
+        root = work / "outputs" if "$" in model_dir else environment / "upload" / (model_dir[3:] or "outputs")
+        folders[number] = root / "exp" / "a"
+        folders[number].mkdir(parents=True)
+        (folders[number] / "summary.json").write_text(json.dumps(summary))
+        os.utime(folders[number] / "summary.json", (seconds, seconds))
+    told = manifest.look(request(model_dir))
+    assert told["a"]["folder"] == str(folders[new])
+    assert told["a"]["status"] == after["status"]
+
+
+def request(model_dir="$NNI_OUTPUT_DIR/outputs"):
+    asked = {"experiment": "exp", "trials": ["a"], "root": "", "model_dir": model_dir, "code": ""}
+    return asked | {"known": {}, "without": []}
+
+
+def test_the_copy_that_a_process_writes_is_told_before_one_that_ended(tmp_path):
+    lay(tmp_path, "a", summary=attempt("FAILED", LATE), worker="remote-worker0")
+    folder = lay(tmp_path, "a", summary=attempt("RUNNING", EARLY), worker="remote-worker1")
+    names = {"NNI_TRIAL_JOB_ID": "a", "NNI_OUTPUT_DIR": str(folder.parents[2])}
+    trial = subprocess.Popen(["sleep", "60"], env=os.environ | names)
+    try:
+        told = manifest.look(request())["a"]
+    finally:
+        trial.kill()
+        trial.wait()
+    assert (told["folder"], told["alive"]) == (str(folder), True)
+    told = manifest.look(request())["a"]
+    assert (told["status"], told["alive"]) == ("FAILED", False)
+
+
+def test_a_summary_of_nonsense_counts_as_none(tmp_path):
+    folder = lay(tmp_path, "a")
+    for text in ("[]", "half", '{"status": 7, "attempts": [{"started": "noon"}]}', '{"attempts": 3}'):
+        (folder / "summary.json").write_text(text)
+        os.utime(folder / "summary.json", (4e9, 4e9))
+        told = manifest.look(request())["a"]
+        assert (told["status"], told["started"]) == ("", 4e9)
+
+
+@pytest.mark.parametrize("summary", [attempt("RUNNING", EARLY), attempt("RUNNING", EARLY, LATE)])
+def test_a_trial_that_fell_back_to_running_and_died_leaves_the_ended_folder_at_home(tmp_path, summary):
+    folder = lay(tmp_path, "a", summary=attempt("EARLY_STOPPED", EARLY))
+    _, _, outputs = bring(local(tmp_path, record("a")), tmp_path)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "best.pt").write_bytes(b"half")
+    work, _, _ = bring(local(tmp_path, record("a")), tmp_path)
+    assert work.got == 0
+    assert (outputs / "a" / "best.pt").read_bytes() == BIG
+    assert (lines(outputs)["a"]["status"], lines(outputs)["a"]["host"]) == ("EARLY_STOPPED", "local")
+
+
+def test_a_killed_trial_that_nni_calls_failed_is_still_compared_with_its_machine(tmp_path):
+    lay(tmp_path, "a", summary=attempt("RUNNING", EARLY))
+    search = local(tmp_path, record("a", "FAILED"))
+    _, _, outputs = bring(search, tmp_path)
+    assert json.loads((outputs / "a" / "summary.json").read_text())["status"] == "FAILED"
+    (outputs / "a" / "best.pt").unlink()
+    work, _, _ = bring(search, tmp_path)
+    assert work.got == len(BIG)
+    lay(tmp_path, "a", summary=attempt("INTERRUPTED", EARLY, LATE))
+    bring(search, tmp_path)
+    assert json.loads((outputs / "a" / "summary.json").read_text())["status"] == "INTERRUPTED"
 
 
 # transfers
@@ -572,6 +696,9 @@ class Manager(BaseHTTPRequestHandler):
         answer = self.answers[self.path.removeprefix("/api/v1/nni/")]
         if isinstance(answer, list) and self.path.endswith("check-status"):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if isinstance(answer, bytes):  # a fault, in place of the whole answer
+            self.wfile.write(answer)
+            return
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
@@ -651,6 +778,91 @@ def test_watching_goes_on_until_the_experiment_is_over(manager, tmp_path, capsys
     assert "trials of exp: 1 SUCCEEDED" in said
 
 
+DROPPED = {
+    "closed without a word": b"",
+    "no http": b"what?\r\n\r\n",
+    "cut": b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("answer", DROPPED.values(), ids=DROPPED)
+def test_a_manager_that_drops_an_answer_is_asked_again(manager, tmp_path, capsys, monkeypatch, answer):
+    monkeypatch.setattr(experiment.time, "sleep", lambda seconds: None)
+    manager([answer] * 3 + [{"status": "DONE", "errors": []}], [job("a", "SUCCEEDED")])
+    lay(tmp_path, "a", worker="local-env")
+    assert command(tmp_path, "--watch", "--every", "0.1") == 0
+    said = capsys.readouterr().out
+    assert said.count("NNI does not answer (") == 1
+    assert "; asking again every 0.1 s" in said
+    assert "trials of exp: 1 SUCCEEDED" in said
+
+
+@pytest.mark.parametrize("answer", DROPPED.values(), ids=DROPPED)
+def test_without_watch_a_dropped_answer_is_an_error_of_one_line(manager, tmp_path, monkeypatch, answer):
+    monkeypatch.setattr(experiment.time, "sleep", lambda seconds: None)
+    manager([answer], [])
+    assert command(tmp_path).startswith("error: ")
+
+
+def test_a_disk_that_fails_ends_the_watch(manager, tmp_path, monkeypatch):
+    def full(*words):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(collect, "harvest", full)
+    manager({"status": "RUNNING", "errors": []}, [job("a", "RUNNING")])
+    assert command(tmp_path, "--watch") == "error: the disk is full"
+
+
+def test_in_error_what_nni_calls_running_is_over_when_its_folder_says_so(manager, tmp_path, capsys):
+    manager({"status": "ERROR", "errors": ["tuner crashed"]}, [job("a", "SUCCEEDED"), job("b", "RUNNING", 1)])
+    port = json.loads((tmp_path / "nni-experiments" / ".experiment").read_text())["exp"]["port"]
+    lay(tmp_path, "a", worker="local-env")
+    lay(tmp_path, "b", worker="local-env", summary={"status": "RUNNING"})
+    timer = threading.Timer(0.5, lambda: lay(tmp_path, "b", worker="local-env"))
+    timer.start()
+    assert command(tmp_path, "--watch", "--every", "0.1") == 0
+    timer.join()
+    said = capsys.readouterr().out
+    assert "1 SUCCEEDED, 1 RUNNING; looking again" in said
+    assert "trials of exp: 2 SUCCEEDED" in said
+    assert f"; nnictl stop exp, then nnictl resume exp --port {port} goes on" in said
+
+
+def test_in_error_all_trials_that_failed_by_their_folders_are_a_failure_in_one_round(manager, tmp_path, capsys):
+    manager({"status": "ERROR", "errors": ["tuner crashed"]}, [job("a", "RUNNING")])
+    lay(tmp_path, "a", worker="local-env", summary={"status": "FAILED", "error": "the disk is full"})
+    assert command(tmp_path) == 1
+    assert "all 1 trials failed: the disk is full" in capsys.readouterr().out
+
+
+def test_while_nni_runs_its_word_is_waited_for(manager, tmp_path):
+    jobs = [job("a", "RUNNING")]
+    manager([{"status": "NO_MORE_TRIAL", "errors": []}] * 3 + [{"status": "DONE", "errors": []}], jobs)
+    lay(tmp_path, "a", worker="local-env")
+    timer = threading.Timer(0.5, lambda: jobs.__setitem__(0, job("a", "SUCCEEDED")))
+    timer.start()
+    assert command(tmp_path, "--watch", "--every", "0.1") == 0
+    assert not timer.is_alive()
+
+
+def test_links_for_nnis_page_are_mended_and_what_hinders_them_is_said(tmp_path, capsys):
+    outputs, trials = tmp_path / "outputs", tmp_path / "exp" / "trials"
+    for name in ("dangling", "hindered", "missing", "sound"):
+        (outputs / name).mkdir(parents=True)
+        (outputs / name / "summary.json").touch()
+    for name, aim in (("dangling", tmp_path / "moved"), ("sound", tmp_path)):
+        (trials / name / "output").mkdir(parents=True)
+        (trials / name / "output" / "tensorboard").symlink_to(aim)
+    (trials / "hindered").touch()
+    for _ in range(2):
+        collect.link_events(tmp_path / "exp", outputs, print)
+        assert (trials / "dangling" / "output" / "tensorboard").readlink() == outputs / "dangling"
+        assert (trials / "missing" / "output" / "tensorboard").readlink() == outputs / "missing"
+        assert (trials / "sound" / "output" / "tensorboard").readlink() == tmp_path
+        (said,) = capsys.readouterr().out.splitlines()
+        assert said.startswith("warning: the TensorBoard button of NNI's page cannot show hindered: ")
+
+
 def test_an_experiment_whose_trials_all_failed_ends_with_the_first_error(manager, tmp_path, capsys):
     manager({"status": "ERROR", "errors": ["tuner crashed"]}, [job("a", "FAILED"), job("b", "FAILED", 1)])
     lay(tmp_path, "a", worker="local-env", summary={"status": "FAILED", "error": "the disk is full"})
@@ -718,6 +930,42 @@ def test_a_line_is_said_again_only_after_a_round_without_it(capsys):
             voice(line)
         voice.turn()
     assert capsys.readouterr().out == "x\nx\n"
+
+
+# what it stands on
+
+
+def test_a_new_machine_gets_a_line_of_its_own_in_known_hosts(tmp_path):
+    known, key = tmp_path / ".ssh" / "known_hosts", paramiko.ECDSAKey.generate()
+    line = f"new {key.get_name()} {key.get_base64()}\n"
+    for before, after in ((None, ""), ("", ""), ("old ssh-rsa AAAA", "old ssh-rsa AAAA\n"), ("# x\n", "# x\n")):
+        known.unlink(missing_ok=True)
+        if before is not None:
+            known.write_text(before)
+        Remember().missing_host_key(None, "new", key)
+        assert known.read_text() == after + line
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "counts"),
+    [
+        (["collect.py", "Ab3dE", "--watch"], {}, False),
+        (["nnictl", "view", "Ab3dE"], {}, False),
+        (["/venv/nni_node/main.js", "--experiment-id", "Ab3dE"], {}, True),
+        (["/venv/nni_node/main.js", "--experiment-id", "other"], {}, False),
+        (["-m", "nni", "--exp_params", "e30="], {"NNI_LOG_DIRECTORY": "/x/Ab3dE/log"}, True),
+        (["train.py"], {"NNI_EXP_ID": "Ab3dE"}, True),
+    ],
+)
+def test_only_what_is_nnis_or_a_trial_is_a_process_of_an_experiment(words, environment, counts):
+    loop = "import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", loop, *words], env=os.environ | environment, stdout=subprocess.PIPE
+    ) as one:
+        one.stdout.readline()
+        found = [process.pid for process in processes("Ab3dE")]
+        one.kill()
+    assert found == [one.pid] * counts
 
 
 # a real experiment

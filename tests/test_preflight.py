@@ -530,9 +530,10 @@ def test_more_trials_at_once_than_the_gpus_hold_are_told(wanted, entry, cards, f
     config = {"trialGpuNumber": wanted, "trialConcurrency": 2 * fit}
     assert check_concurrency(config, rooms) == []
     config["trialConcurrency"] += 1
-    told(
-        check_concurrency(config, rooms), f"the GPUs hold {2 * fit} trials at once", f"set trialConcurrency: {2 * fit}"
-    )
+    (finding,) = check_concurrency(config, rooms)
+    assert finding.state == "warn"
+    assert finding.found == f"is {2 * fit + 1}, but the GPUs hold {2 * fit} trials at once; the others wait for a GPU"
+    assert finding.todo == f"set trialConcurrency: {2 * fit} for none to wait"
 
 
 def test_a_card_that_is_full_is_a_warning_and_one_in_use_is_fine_where_that_is_wanted():
@@ -756,7 +757,9 @@ def test_the_gpus_of_a_machine_are_counted_as_nni_would(box, tmp_path):
     assert [finding.found for finding in findings if finding.check == "GPUs"] == ["1 usable, up to 70.0 GiB free"]
     told(look(remote(box.entry(pythonPath=folder), trialGpuNumber=2)), "there are 2, 1 of them in use (1)")
     entry = box.entry(pythonPath=folder, useActiveGpu=True)
-    told(look(remote(entry, trialGpuNumber=1, trialConcurrency=3)), "the GPUs hold 2 trials at once")
+    findings = look(remote(entry, trialGpuNumber=1, trialConcurrency=3))
+    assert not failed(findings)
+    assert any(finding.state == "warn" and "the GPUs hold 2 trials at once" in finding.found for finding in findings)
 
 
 @marked

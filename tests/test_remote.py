@@ -1,6 +1,7 @@
 """Searches over ssh: nnictl, real sshds with their own ports, keys and homes, real trials, and the way home."""
 
 import json
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -160,6 +161,20 @@ def test_a_trial_whose_keeper_is_killed_starts_once_more_and_goes_on(launch, dra
     assert "started once more" in experiment.get("trial-jobs")[0]["message"]
 
 
+def test_machines_that_are_down_or_mute_at_the_start_keep_no_search_from_running(launch, boxes, tmp_path):
+    """One is up; one comes later and is then used; one takes connections and says nothing, which ended the manager."""
+    up, later = boxes("up"), boxes("later")
+    later.stop()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        config = on_machines(brief_search(tmp_path / "search", 30, concurrency=2), up, later)
+        config["trainingService"]["machineList"].append(up.entry(port=mute.getsockname()[1]))
+        experiment = launch(config)
+        wait(experiment, lambda: len(experiment.trials()) > 2, 120)
+        later.start()
+        wait(experiment, lambda: len({job.get("envId") for job in experiment.get("trial-jobs")}) == 2, 120)
+    assert len(keepers(up)) == len(keepers(later)) == 1
+
+
 def test_an_sshd_that_dies_in_mid_trial_harms_nothing_and_nothing_hangs(launch, drawn, boxes, tmp_path):
     box = boxes("one")
     experiment = launch(long_search(drawn, tmp_path, box))
@@ -201,8 +216,8 @@ def test_the_repair_runs_over_ssh_and_an_unrepaired_machine_is_never_silent(laun
         there = nni_repair.remote(connection)
         assert there.root == str(released)
         assert nni_repair.missing(there) == []
-        assert nni_repair.undo(there) == len(nni_repair.REPAIRS)
-        assert nni_repair.missing(there) == nni_repair.REPAIRS
+        assert nni_repair.undo(there) == len(nni_repair.FILES)
+        assert len(nni_repair.missing(there)) == len(nni_repair.REPAIRS)
 
 
 def test_the_page_of_a_remote_search_is_on_loopback_and_its_keepers_too(launch, boxes, tmp_path):
