@@ -55,7 +55,7 @@ def test_as_released_nni_calls_it_cancelled_and_the_trial_still_knows_better(lau
 
 
 def test_a_trial_over_its_time_is_early_stopped_and_a_cancelled_one_interrupted(launch, tmp_path):
-    experiment = launch(slow_search(tmp_path / "search", 2) | {"maxTrialDuration": "8s"})
+    experiment = launch(slow_search(tmp_path / "search", 2) | {"maxTrialDuration": "25s"})
     wait(experiment, lambda: len(list((tmp_path / "search" / "out").glob("*.started"))) == 2, 60)
     cancelled, overdue = (trial.id for trial in experiment.trials())
     assert nnictl(tmp_path, "trial", "kill", experiment.id, "--trial_id", cancelled).returncode == 0
