@@ -14,10 +14,11 @@ import shlex
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import psutil
 
@@ -26,7 +27,7 @@ sys.path.insert(0, str(HOME / "baseline"))
 
 from experiment import Experiment, processes, readable, registered
 from harvest import LEDGER, WITHOUT, Round, Search, harvest
-from ledger import records_of
+from ledger import has_ended, records_of
 from machines import machines_of
 from registry import unknown
 
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> None:
     except KeyboardInterrupt:
         print("\nstopped; what came so far stays, and the same command goes on from there", flush=True)
         sys.exit(130)
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, HTTPException) as error:
         sys.exit(f"error: {error}")
 
 
@@ -89,18 +90,20 @@ def collect(given: argparse.Namespace) -> int:
     while True:
         try:
             if not ended:
-                search, ended = read_search(given.experiment, given.home, say)
-            work = harvest(search, outputs, given.weights, say)
-            if not given.watch or (ended and not work.unreached):
-                break
-            say(f"{counts(work)}; looking again every {given.every:g} s, Ctrl-C ends it")
-        except URLError as error:  # the manager ended while it was asked
+                search = read_search(given.experiment, given.home, say)
+        except (OSError, HTTPException) as error:  # the manager ended while it was asked, or has too much to do
             if not given.watch:
                 raise
             say(f"NNI does not answer ({error}); asking again every {given.every:g} s")
+        else:
+            work = harvest(search, outputs, given.weights, say)
+            ended = is_over(search, outputs)
+            if not given.watch or (ended and not work.unreached):
+                break
+            say(f"{counts(work)}; looking again every {given.every:g} s, Ctrl-C ends it")
         time.sleep(given.every)
         say.turn()
-    link_events(given.home / "nni-experiments" / given.experiment, outputs)
+    link_events(given.home / "nni-experiments" / given.experiment, outputs, say)
     print(report(work, outputs), flush=True)
     failure = all_failed(work) if ended else ""
     if failure:
@@ -108,18 +111,33 @@ def collect(given: argparse.Namespace) -> int:
     return int(bool(failure or work.troubles))
 
 
-def link_events(experiment: Path, outputs: Path) -> None:
+def is_over(search: Search, outputs: Path) -> bool:
+    """Whether nothing more is to come."""
+    return search.over or (
+        search.closed
+        and all(record.ended or (search.frozen and has_ended(record, outputs / record.id)) for record in search.records)
+    )
+
+
+def link_events(experiment: Path, outputs: Path, say: Callable[[str], None]) -> None:
     """Leads the TensorBoard button of NNI's page to the run folders that came home."""
     for folder in outputs.glob("*/summary.json"):
-        link = experiment / "trials" / folder.parent.name / "output" / "tensorboard"
-        if not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(folder.parent.resolve(), target_is_directory=True)
+        trial = folder.parent.name
+        link = experiment / "trials" / trial / "output" / "tensorboard"
+        try:
+            if link.is_symlink() and not link.exists():
+                link.unlink()  # the run folders were moved
+            if not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(folder.parent.resolve(), target_is_directory=True)
+        except OSError as error:
+            say(f"warning: the TensorBoard button of NNI's page cannot show {trial}: {error}")
 
 
-def read_search(experiment: str, home: Path, say: Voice) -> tuple[Search, bool]:
-    """What NNI tells, and whether nothing more is to come. Says what is wrong with it."""
-    before = registered(home)[experiment]["status"]
+def read_search(experiment: str, home: Path, say: Voice) -> Search:
+    """What NNI tells. Says what is wrong with it."""
+    entry = registered(home)[experiment]
+    before = entry["status"]
     with readable(experiment, home) as opened:
         status = opened.get("check-status")
         profile, records = opened.get("experiment"), records_of(opened.get("trial-jobs"), opened.get("metric-data"))
@@ -131,15 +149,18 @@ def read_search(experiment: str, home: Path, say: Voice) -> tuple[Search, bool]:
         )
     if "ERROR" in (status["status"], before if gone else ""):
         errors = "; ".join(map(str, status.get("errors") or []))
-        say(f"experiment {experiment}: NNI says ERROR {errors}; {opened.logs()}")
+        say(
+            f"experiment {experiment}: NNI says ERROR {errors}; {opened.logs()}; nnictl stop {experiment}, then "
+            f"nnictl resume {experiment} --port {entry['port']} goes on"
+        )
     mute = status["status"] == "RUNNING" and lacks_dispatcher(opened)
     if mute:
         say(
             f"the dispatcher of experiment {experiment} has died, so no trial will start any more; see the end of "
             f"{home / 'nni-experiments' / experiment / 'log' / 'dispatcher.log'}, then nnictl stop {experiment}"
         )
-    ended = gone or ((mute or status["status"] in ENDS) and all(record.ended for record in records))
-    return search_of(profile, records, gone), ended
+    closed, frozen = mute or status["status"] in ENDS, status["status"] == "ERROR"
+    return replace(search_of(profile, records, gone), closed=closed, frozen=frozen)
 
 
 def search_of(profile: dict[str, Any], records: list, gone: bool) -> Search:

@@ -41,11 +41,11 @@ class Experiment:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, what: str) -> Any:
-        """NNI's REST answer, asked for three times. Raises OSError where the manager does not answer."""
+        """NNI's REST answer, asked for three times. Raises OSError or HTTPException where none comes whole."""
         for _ in range(2):
             try:
                 return ask(self.port, what)
-            except OSError:
+            except (OSError, HTTPException):
                 time.sleep(1)
         return ask(self.port, what)
 
@@ -142,12 +142,15 @@ def registered(home: Path) -> dict[str, dict[str, Any]]:
 def readable(experiment: str, home: Path) -> Iterator[Experiment]:
     """An experiment of `home` to read from; where its manager is gone, `nnictl view` stands in for it meanwhile.
 
-    check-status then says VIEWED. Raises KeyError for one that is not registered, RuntimeError where NNI fails.
+    check-status then says VIEWED. Raises KeyError for one that is not registered, RuntimeError where NNI fails,
+    TimeoutError where the manager runs but does not answer.
     """
     port = registered(home)[experiment]["port"]
     if answers(port, experiment):
         yield Experiment(experiment, port, home)
         return
+    if is_managed(experiment):  # nnictl would refuse
+        raise TimeoutError(f"the manager of experiment {experiment} runs, but does not answer at port {port}")
     port = free_port()
     try:
         viewed = nnictl(home, "view", experiment, "--port", str(port))
@@ -174,7 +177,7 @@ def is_taken(port: int) -> bool:
 
 
 def processes(experiment: str) -> list[psutil.Process]:
-    """The manager, dispatcher and trials of an experiment that still run."""
+    """The manager, dispatcher and trials of an experiment that still run, and nothing else that names it."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -182,11 +185,23 @@ def processes(experiment: str) -> list[psutil.Process]:
                 continue
             environment = process.environ()
             logs = Path(environment.get("NNI_LOG_DIRECTORY", ""))  # all that tells a dispatcher's experiment
-            if experiment in (*process.cmdline(), environment.get("NNI_EXP_ID"), *logs.parts):
+            words = process.cmdline()
+            named = experiment in words and any("nni_node" in word or word == "--exp_params" for word in words)
+            if named or experiment in (environment.get("NNI_EXP_ID"), *logs.parts):
                 found.append(process)
         except psutil.Error:
             continue
     return found
+
+
+def is_managed(experiment: str) -> bool:
+    """Whether the experiment's own manager runs, and not only one that `nnictl view` started."""
+    for process in processes(experiment):
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if any("nni_node" in word for word in words) and "--experiment-id" in words and "view" not in words:
+                return True
+    return False
 
 
 def wait_for_end(experiment: str, seconds: float) -> list[psutil.Process]:

@@ -49,6 +49,8 @@ class Search:
     root: str = ""  # of NNI's files here, for a local one
     code: str = ""  # trialCodeDirectory, for a local one
     over: bool = False  # no manager is left that could start or end a trial
+    closed: bool = False  # no trial will start any more
+    frozen: bool = False  # NNI is in ERROR, so it no longer notes what becomes of its trials
 
 
 @dataclass
@@ -59,7 +61,8 @@ class Sight:
     files: LocalFiles | RemoteFiles
     folder: str
     content: list[File]
-    lacking: bool  # a file of it cannot be read there
+    lacking: list[str]  # a line for each file of it that cannot be read there
+    rank: tuple  # manifest's, among the trial's copies
     alive: bool
     last: str
 
@@ -124,7 +127,10 @@ def ask(connection: Connection, request: dict[str, Any]) -> dict[str, dict[str, 
 
 
 def survey(work: Round, stack: ExitStack) -> dict[str, Sight]:
-    """Every trial that was found, from the first machine that has its run folder: two can share a home."""
+    """Every trial that was found, from the machine whose copy ranks highest, the first of equals: two can share a home.
+
+    Not told is a trial whose folder at home ranks higher, such as one that another machine finished.
+    """
     search = work.search
     request = {
         "experiment": search.id,
@@ -145,12 +151,25 @@ def survey(work: Round, stack: ExitStack) -> dict[str, Sight]:
             lose(work, host, error)
             continue
         for trial in request["trials"]:
-            if trial in told and not (trial in sights and sights[trial].folder):
+            if trial in told:
                 try:
-                    sights[trial] = sight(work, host, files, told[trial])
+                    seen = sight(host, files, told[trial])
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     work.trouble(f"{trial}: {error}")
-    return sights
+                    continue
+                if trial not in sights or seen.rank > sights[trial].rank:
+                    sights[trial] = seen
+    return {trial: seen for trial, seen in sights.items() if seen.rank >= home_rank(work.outputs / trial)}
+
+
+def home_rank(folder: Path) -> tuple:
+    """manifest.rank() of a run folder at home, by what the trial itself wrote there."""
+    summary = ledger.load(folder, "summary.json")
+    status = "RUNNING" if summary.get("error") == ledger.KILLED else summary.get("status")
+    # its files' times are those of its transfer, and tell nothing
+    return manifest.rank(
+        {"alive": False, "folder": bool(summary), "status": status, "started": manifest.begun(summary, 0)}
+    )
 
 
 def lose(work: Round, host: str, error: Exception) -> None:
@@ -162,11 +181,13 @@ def lose(work: Round, host: str, error: Exception) -> None:
         work.trouble(f"{reason}. Its trials wait until it can be reached; collect again, or let --watch do so")
 
 
-def sight(work: Round, host: str, files: LocalFiles | RemoteFiles, told: dict[str, Any]) -> Sight:
-    for name, reason in told["unreadable"].items():
-        work.trouble(f"{host}: {told['folder']}/{name} cannot be read ({reason}); mend its permissions there")
+def sight(host: str, files: LocalFiles | RemoteFiles, told: dict[str, Any]) -> Sight:
     content = checked(told["files"], host)
-    return Sight(host, files, told["folder"], content, bool(told["unreadable"]), told["alive"], told["last"])
+    lacking = [
+        f"{host}: {told['folder']}/{name} cannot be read ({reason}); mend its permissions there"
+        for name, reason in told["unreadable"].items()
+    ]
+    return Sight(host, files, told["folder"], content, lacking, manifest.rank(told), told["alive"], told["last"])
 
 
 def bring_all(work: Round, sights: dict[str, Sight]) -> None:
@@ -216,6 +237,8 @@ def plan(work: Round, trial: str, seen: Sight) -> list[File]:
 
 def bring_folder(work: Round, trial: str, seen: Sight, files: list[File], tally: Tally) -> bool:
     """Whether all came; summary.json, the last, comes only with all others, so that it speaks of a whole folder."""
+    for line in seen.lacking:
+        work.trouble(line)
     whole = not seen.lacking
     for file in files:
         if file.name == "summary.json" and not whole:

@@ -47,8 +47,9 @@ class Remember(paramiko.MissingHostKeyPolicy):
         file = known_hosts()
         with KNOWN:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            unended = file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n")  # by an editor
             with open(file, "a") as known:
-                known.write(f"{hostname} {key.get_name()} {key.get_base64()}\n")
+                known.write("\n" * unended + f"{hostname} {key.get_name()} {key.get_base64()}\n")
 
 
 def known_hosts() -> Path:

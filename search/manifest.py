@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import string
+from datetime import datetime
 from typing import Any
 
-ID = b"NNI_TRIAL_JOB_ID="
+BY_ITSELF = ("SUCCEEDED", "EARLY_STOPPED", "FAILED")  # a summary's words for an end that the trial wrote last
 TAIL = 8192  # bytes of trial.stderr that are read for its last line
 
 
@@ -24,8 +25,9 @@ def script(request: dict[str, Any]) -> str:
 
 
 def look(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """{trial: {folder, files, unreadable, alive, last}} for the trials that were ever on this machine.
+    """{trial: {folder, status, started, files, unreadable, alive, last}} for the trials that were ever on this machine.
 
+    A trial that was started again can have a run folder in each of its environments; told is the one of highest rank().
     `request` holds: experiment; trials, their ids; root, of NNI's files, "" for ~/nni-experiments; model_dir
     as in the trial command, "" where it has none; code, the folder of train.py, "" for the one that NNI
     uploaded; known, {trial: {file: [bytes, mtime_ns, sha256]}}, which is not read again where size and time
@@ -36,20 +38,74 @@ def look(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
     living, found = living_trials(), {}
     for trial in request["trials"]:
         works = sorted(glob.glob(os.path.join(places, glob.escape(trial))))
-        candidates = [run_folder(request, work, trial) for work in works or [""]]
-        folder = next((path for path in candidates if path and os.path.isdir(path)), "")
+        best = max((copy_of(request, work, trial, living.get(trial, set())) for work in works or [""]), key=rank)
+        folder, work = best["folder"], best.pop("work")
         if works or folder:
             files, unreadable = (
                 read(folder, request["known"].get(trial, {}), request["without"]) if folder else ({}, {})
             )
-            found[trial] = {
-                "folder": folder,
-                "files": files,
-                "unreadable": unreadable,
-                "alive": trial in living,
-                "last": last_line(os.path.join(works[0], "trial.stderr")) if works else "",
-            }
+            last = last_line(os.path.join(work, "trial.stderr")) if works else ""
+            found[trial] = dict(best, files=files, unreadable=unreadable, last=last)
     return found
+
+
+def rank(copy: dict[str, Any]) -> tuple[bool, bool, bool, float]:
+    """The highest of a trial's copies is the one that counts: a process writes it, or else the trial itself ended
+    there, or else it was begun last. A lost machine's copy goes on saying RUNNING.
+    """
+    return bool(copy["alive"]), bool(copy["folder"]), copy["status"] in BY_ITSELF, float(copy["started"])
+
+
+def copy_of(request: dict[str, Any], work: str, trial: str, environments: set[str]) -> dict[str, Any]:
+    """{work, folder, alive, status, started}; `environments` are those in which a process of the trial runs.
+
+    started is that of the latest attempt, in seconds; of a folder that tells none, when a file of it was written last.
+    """
+    folder = run_folder(request, work, trial)
+    folder = folder if os.path.isdir(folder) else ""
+    summary = summary_of(folder) if folder else {}
+    status = summary.get("status", "")
+    return {
+        "work": work,
+        "folder": folder,
+        "alive": bool(environments) and (not work or not environments.isdisjoint(("", environment_of(work)))),
+        "status": status if isinstance(status, str) else "",
+        "started": begun(summary, newest(folder or work)),
+    }
+
+
+def environment_of(work: str) -> str:
+    """remote-worker1 of …/environments/remote-worker1/trials/TRIAL, by whatever path a home is reached."""
+    return os.path.basename(os.path.dirname(os.path.dirname(work)))
+
+
+def summary_of(folder: str) -> dict[str, Any]:
+    """summary.json, empty where it cannot be read."""
+    try:
+        with open(os.path.join(folder, "summary.json"), encoding="utf8") as file:
+            summary = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
+def begun(summary: dict[str, Any], otherwise: float) -> float:
+    """When the latest attempt began, in seconds since 1970; machines write it in their own time zones."""
+    try:
+        return datetime.fromisoformat(summary["attempts"][-1]["started"]).timestamp()
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return otherwise
+
+
+def newest(folder: str) -> float:
+    """When something in `folder` was written last, in seconds since 1970; 0 where there is nothing."""
+    times = [0.0]
+    try:
+        for entry in os.scandir(folder or os.devnull):
+            times.append(entry.stat().st_mtime)
+    except OSError:
+        pass  # it changes while it is read
+    return max(times)
 
 
 def run_folder(request: dict[str, Any], work: str, trial: str) -> str:
@@ -114,14 +170,17 @@ def last_line(path: str) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def living_trials() -> set[str]:
-    """Trials of which a process runs here, as far as this user may see."""
-    living = set()
+def living_trials() -> dict[str, set[str]]:
+    """{trial: environments in which a process of it runs here}, as far as this user may see; "" is any."""
+    living: dict[str, set[str]] = {}
     for path in glob.glob("/proc/[0-9]*/environ"):
         try:
             with open(path, "rb") as file:
-                words = file.read().split(b"\0")
+                words = file.read().decode(errors="replace").split("\0")
         except OSError:
             continue  # another user's, or just ended
-        living.update(word[len(ID) :].decode(errors="replace") for word in words if word.startswith(ID))
+        names = dict(word.split("=", 1) for word in words if "=" in word)
+        if "NNI_TRIAL_JOB_ID" in names:
+            work = os.path.normpath(names.get("NNI_OUTPUT_DIR", ""))
+            living.setdefault(names["NNI_TRIAL_JOB_ID"], set()).add(environment_of(work))
     return living

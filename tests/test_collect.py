@@ -797,8 +797,21 @@ def test_a_manager_that_drops_an_answer_is_asked_again(manager, tmp_path, capsys
     assert "trials of exp: 1 SUCCEEDED" in said
 
 
+def test_a_manager_that_runs_but_does_not_answer_is_not_taken_for_gone(manager, tmp_path):
+    manager({"status": "RUNNING", "errors": []}, [])
+    registry = tmp_path / "nni-experiments" / ".experiment"
+    registry.write_text(json.dumps({"exp": {"id": "exp", "port": experiment.free_port(), "status": "RUNNING"}}))
+    loop = "import time; print(flush=True); time.sleep(60)"
+    words = [sys.executable, "-c", loop, "/venv/nni_node/main.js", "--experiment-id", "exp", "--action", "create"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as one:
+        one.stdout.readline()
+        told = command(tmp_path)
+        one.kill()
+    assert told.startswith("error: the manager of experiment exp runs, but does not answer at port ")
+
+
 @pytest.mark.parametrize("answer", DROPPED.values(), ids=DROPPED)
-def test_without_watch_a_dropped_answer_is_an_error_of_one_line(manager, tmp_path, monkeypatch, answer):
+def test_without_watch_a_dropped_answer_is_an_error_and_no_traceback(manager, tmp_path, monkeypatch, answer):
     monkeypatch.setattr(experiment.time, "sleep", lambda seconds: None)
     manager([answer], [])
     assert command(tmp_path).startswith("error: ")

@@ -86,6 +86,18 @@ def test_an_experiment_whose_trials_all_failed_is_not_done(launch, tmp_path):
 def test_one_success_makes_an_experiment_done(launch, tmp_path):
     experiment = launch(brief_search(tmp_path / "search", 2))
     wait(experiment, lambda: experiment.status() == "DONE", 60)
+    (manager,) = of_kind(experiment, "main.js")
+    left = [file.path for file in manager.open_files() if file.path.endswith(("trial.stdout", "trial.stderr"))]
+    assert left == [], "files of ended trials stay open"
+
+
+def test_a_trial_that_somebody_kills_has_failed(launch, tmp_path):
+    experiment = launch(slow_search(tmp_path / "search", 1))
+    wait(experiment, lambda: list((tmp_path / "search" / "out").glob("*.started")), 60)
+    for process in of_kind(experiment, "slow_trial"):
+        process.kill()
+    wait(experiment, lambda: all_ended(experiment, 1), 30)
+    assert [trial.status for trial in experiment.trials()] == ["FAILED"]
 
 
 def test_a_killed_manager_leaves_no_orphans_and_resume_goes_on(launch, tmp_path):
