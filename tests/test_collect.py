@@ -911,7 +911,9 @@ def test_a_platform_that_cannot_be_collected_is_an_error(manager, tmp_path):
 def test_ctrl_c_ends_a_watch_with_one_line(manager, tmp_path):
     manager({"status": "RUNNING", "errors": []}, [job("a", "RUNNING")])
     lay(tmp_path, "a", worker="local-env", summary={"status": "RUNNING"})
-    words = [sys.executable, PROJECT / "search" / "collect.py", "exp", "--watch", "--outputs", tmp_path / "outputs"]
+    # a shell that runs these tests in the background makes them, and what they start, deaf to SIGINT
+    words = ["env", "--default-signal=INT", sys.executable, PROJECT / "search" / "collect.py", "exp", "--watch"]
+    words += ["--outputs", tmp_path / "outputs"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watch:
         for line in watch.stdout:
             if "looking again" in line:
