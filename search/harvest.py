@@ -159,17 +159,7 @@ def survey(work: Round, stack: ExitStack) -> dict[str, Sight]:
                     continue
                 if trial not in sights or seen.rank > sights[trial].rank:
                     sights[trial] = seen
-    return {trial: seen for trial, seen in sights.items() if seen.rank >= home_rank(work.outputs / trial)}
-
-
-def home_rank(folder: Path) -> tuple:
-    """manifest.rank() of a run folder at home, by what the trial itself wrote there."""
-    summary = ledger.load(folder, "summary.json")
-    status = "RUNNING" if summary.get("error") == ledger.KILLED else summary.get("status")
-    # its files' times are those of its transfer, and tell nothing
-    return manifest.rank(
-        {"alive": False, "folder": bool(summary), "status": status, "started": manifest.begun(summary, 0)}
-    )
+    return {trial: seen for trial, seen in sights.items() if seen.rank >= ledger.rank_at_home(work.outputs / trial)}
 
 
 def lose(work: Round, host: str, error: Exception) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import manifest
 from config import convert
 from experiment import ENDED
 from run import atomic
@@ -187,3 +188,13 @@ def write(path: Path, lines: dict[str, dict[str, Any]]) -> None:
     ordered = sorted(lines.values(), key=lambda line: (line["started"] or LATER, line["number"]))
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in ordered)
     atomic(path, lambda file: file.write_text(text))
+
+
+def rank_at_home(folder: Path) -> tuple:
+    """manifest.rank() of a run folder at home, by what the trial itself wrote there."""
+    summary = load(folder, "summary.json")
+    status = "RUNNING" if summary.get("error") == KILLED else summary.get("status")
+    # its files' times are those of its transfer, and tell nothing
+    return manifest.rank(
+        {"alive": False, "folder": bool(summary), "status": status, "started": manifest.begun(summary, 0)}
+    )
