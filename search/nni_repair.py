@@ -3,7 +3,7 @@
 NNI is archived, so its faults are mended where it is installed, reversibly. To add a repair, add a hunk to a
 patch, its reason behind the second @@; tests/test_nni_repair.py walks all of them.
 
-python search/nni_repair.py --check | --apply | --undo [--config config_remote.yml] [--python PYTHON]
+python search/nni_repair.py --check | --apply | --undo [--config config_remote.yml [--host NAME]]
 
 Without --config it is about this Python's NNI; with it, also about that of each machine in the file.
 --host NAME narrows that to one machine. Exit code 1 where something is not repaired, or is no NNI 3.0.
@@ -183,12 +183,10 @@ def repaired(name: str, released: str) -> str:
 def look(installation: Installation, name: str) -> tuple[str, str]:
     """A file as it is and as NNI released it. Raises ValueError where that cannot be told."""
     now = released = installation.read(name)
-    try:
+    with suppress(FileNotFoundError):  # nothing is kept beside a file that was never repaired
         kept = json.loads(installation.read(name + KEPT))
         if sha256(now.encode()).hexdigest() == kept["written"]:
             released = kept["released"]
-    except FileNotFoundError:
-        pass
     if any(released.count(repair.old) != 1 for repair in REPAIRS if repair.file == name):
         raise ValueError(
             f"{installation.name}: {installation.root}/{name} is neither as NNI 3.0 released it nor as it "
