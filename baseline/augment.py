@@ -1,79 +1,247 @@
-"""How training photos are varied: a batch at a time, on the training device.
+"""How training photos are varied: a batch at a time, on the training device, each photo in its own way.
 
-An augmentation is `f(uint8 (B, C, H, W), generator) -> float (B, C, h, w)` in [0, 1], before
-normalising; a registered factory returns one. To add one, decorate a factory with
-`@AUGMENTATIONS.register("name")`; `per_image` adapts any torchvision transform of a single image.
-Validation and test photos never pass through here: see `to_float`.
+An operation is `f(photos, draws) -> photos`: it takes photos (B, C, H, W), uint8 as stored or float in [0, 1] as an
+operation before it left them, does not write to them, and returns either kind. What it draws comes from `draws`, and
+no photo sees another, so that a batch may be divided. To add one, decorate a factory that returns it with
+`@AUGMENTATIONS.register("name")`; `per_image` makes one of any torchvision transform of a single image.
+`--augmentation crop+flip+noise` applies several, in that order.
+Validation and test photos never pass through here: see `evaluation_view`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from registry import Registry
+from draws import Draws
+from pixels import (
+    brighten,
+    contrast,
+    inside,
+    inverse_affine,
+    move,
+    normal_numbers,
+    planes,
+    saturate,
+    smooth,
+    to_float,
+    turn_hue,
+)
+from registry import Registry, unknown
 
-Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+Operation = Callable[[Tensor, Draws], Tensor]
 AUGMENTATIONS = Registry("augmentation")
+SETS = {  # S3's names
+    "BaseAugmentation": "none",
+    "FlipAugmentation": "flip",
+    "GaussianAugmentation": "jitter+noise",
+    "AffineAugmentation": "affine+jitter+noise",
+}
+PIECE_BYTES = 2**22  # of floats that a CPU works on at a time, so that they stay in its cache
+BANK = 2**22  # normal numbers that noise is taken from
 
 
-def to_float(photos: torch.Tensor) -> torch.Tensor:
-    """uint8 to float in [0, 1]: all that validation and test photos get before normalising."""
-    return photos.to(torch.float32).div_(255)
+@dataclass(frozen=True)
+class Augmentation:
+    vary: Operation  # uint8 (B, C, H, W) -> float (B, C, h, w) in [0, 1], channels last in memory
+    margin: float  # share of height and width that photos are stored larger than --resize
 
 
-@AUGMENTATIONS.register("none")
-@AUGMENTATIONS.register("BaseAugmentation")
-def base() -> Augmentation:
-    """The photo as it is; crop, size and normalisation are the same for training and validation."""
-    return lambda photos, generator: to_float(photos)
+def check_augmentation(name: str) -> list[str]:
+    """The operations of `name`, in order. Raises ValueError for an unknown one, or one given twice."""
+    parts = [part for given in name.split("+") for part in SETS.get(given, given).split("+")]
+    for part in parts:
+        if part not in AUGMENTATIONS.entries:
+            raise unknown("augmentation", part, [*AUGMENTATIONS.entries, *SETS])
+        if parts.count(part) > 1:
+            raise ValueError(f"augmentation {name!r} has {part!r} twice; take one of them out")
+    return parts
 
 
-@AUGMENTATIONS.register("GaussianAugmentation")
-def gaussian(noise_std: float) -> Augmentation:
-    """Colour jitter of a tenth each (brightness, contrast, saturation, hue) and Gaussian noise."""
-    from torchvision.transforms import v2
+def build_augmentation(name: str, knobs: dict[str, Any]) -> Augmentation:
+    """Raises ValueError for an unknown operation, or one given twice."""
+    parts = check_augmentation(name)
+    operations = [AUGMENTATIONS.build(part, knobs) for part in parts]
 
-    jitter = per_image(v2.ColorJitter(0.1, 0.1, 0.1, 0.1))
-    return lambda photos, generator: add_noise(jitter(photos, generator), noise_std, generator)
+    def vary(photos: Tensor, draws: Draws) -> Tensor:
+        for operation in operations:
+            photos = operation(photos, draws)
+        return to_float(photos).contiguous(memory_format=torch.channels_last)
 
-
-@AUGMENTATIONS.register("AffineAugmentation")
-def affine(noise_std: float) -> Augmentation:
-    """Shear up to 10 degrees, scale 0.8 to 1.2, colour jitter of a tenth each and Gaussian noise."""
-    from torchvision.transforms import v2
-
-    bilinear = v2.InterpolationMode.BILINEAR
-    moved = v2.RandomAffine(degrees=0, shear=10, scale=(0.8, 1.2), interpolation=bilinear)
-    vary = per_image(v2.Compose([moved, v2.ColorJitter(0.1, 0.1, 0.1, 0.1)]))
-    return lambda photos, generator: add_noise(vary(photos, generator), noise_std, generator)
+    return Augmentation(in_pieces(vary), knobs["crop_margin"] if "crop" in parts else 0.0)
 
 
-@AUGMENTATIONS.register("FlipAugmentation")
-def flip() -> Augmentation:
-    """Each photo mirrored left to right with probability 1/2."""
+def in_pieces(vary: Operation) -> Operation:
+    """`vary`, on a CPU a few photos at a time, so that what is between its steps stays in the cache."""
 
-    def apply(photos: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        mirrored = torch.rand(len(photos), generator=generator) < 0.5
-        return to_float(torch.where(mirrored.to(photos.device)[:, None, None, None], photos.flip(3), photos))
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        most = max(1, PIECE_BYTES // (4 * math.prod(photos.shape[1:])))
+        if not len(photos):  # this process's share of a small batch: operations need not know of it
+            blank = photos.new_zeros(1, *photos.shape[1:])
+            return vary(blank, Draws(draws.generator, draws.count, slice(1)))[:0]
+        if photos.device.type != "cpu" or len(photos) <= most:
+            return vary(photos, draws)
+        varied = None
+        for start, part in zip(range(0, len(photos), most), draws.pieces(most), strict=True):
+            piece = vary(photos[start : start + most], part)
+            if varied is None:
+                varied = torch.empty((len(photos), *piece.shape[1:]), memory_format=torch.channels_last)
+            varied[start : start + most] = piece
+        return varied
 
     return apply
 
 
-def add_noise(photos: torch.Tensor, std: float, generator: torch.Generator) -> torch.Tensor:
-    """Noise on photos in [0, 1]; `std` is a share of full brightness. The result stays in [0, 1]."""
-    noise = torch.randn(photos.shape, generator=generator).to(photos.device)
-    return (photos + std * noise).clamp_(0, 1)
+def stored_size(resize: tuple[int, int], margin: float) -> tuple[int, int]:
+    """Height and width of stored photos: --resize and the margin, half of it on each side."""
+    height, width = (side + 2 * round(side * margin / 2) for side in resize)
+    return height, width
 
 
-def per_image(transform: Callable[[torch.Tensor], torch.Tensor]) -> Augmentation:
-    """Applies a transform of one uint8 image (C, H, W) to each photo, its draws taken from `generator`."""
+def evaluation_view(photos: Tensor, resize: tuple[int, int]) -> Tensor:
+    """The central window, as float in [0, 1]: all that validation and test photos get before normalising."""
+    top, left = ((stored - side) // 2 for stored, side in zip(photos.shape[2:], resize, strict=True))
+    return to_float(photos[:, :, top : top + resize[0], left : left + resize[1]])
 
-    def apply(photos: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        seed = int(torch.randint(2**31, (), generator=generator))
-        with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's own generator
-            torch.default_generator.manual_seed(seed)  # not the GPU's, which dropout draws from
-            return to_float(torch.stack([transform(photo) for photo in photos]))
+
+@AUGMENTATIONS.register("none")
+def none() -> Operation:
+    """The photo as it is."""
+    return lambda photos, draws: photos
+
+
+@AUGMENTATIONS.register("crop")
+def crop(resize: tuple[int, int]) -> Operation:
+    """A random window of size `resize` out of the stored photo, which is larger by crop_margin."""
+    height, width = resize
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        tops, lefts = (
+            draws.integers(stored - side + 1).tolist() for stored, side in zip(photos.shape[2:], resize, strict=True)
+        )
+        each = zip(photos.permute(0, 2, 3, 1), tops, lefts, strict=True)  # channels stay last in memory
+        windows = [photo[top : top + height, left : left + width] for photo, top, left in each]
+        return torch.stack(windows).permute(0, 3, 1, 2)
+
+    return apply
+
+
+@AUGMENTATIONS.register("flip")
+def flip() -> Operation:
+    """Each photo mirrored left to right with probability 1/2."""
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        photos = to_float(photos)
+        mirrored = draws.chance(0.5).float().to(photos.device, non_blocking=True)
+        return photos.lerp(photos.flip(3), mirrored[:, None, None, None])
+
+    return apply
+
+
+@AUGMENTATIONS.register("affine")
+def affine(degrees: float, shear: float, scale: tuple[float, float]) -> Operation:
+    """Rotation and horizontal shear up to so many degrees, and scale, about the centre; bilinear, black outside.
+
+    As torchvision's RandomAffine with fill=None; its fill=0 darkens the outermost pixels twice.
+    """
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        angle, tilt = (draws.uniform(-most, most).deg2rad_() for most in (degrees, shear))
+        return move(photos, inverse_affine(angle, tilt, draws.uniform(*scale)))
+
+    return apply
+
+
+@AUGMENTATIONS.register("jitter")
+def jitter(jitter: float) -> Operation:
+    """Brightness, contrast and saturation times 1 - jitter to 1 + jitter, hue turned by up to `jitter` of the circle.
+
+    As torchvision's ColorJitter(jitter, jitter, jitter, jitter), but in one random order for the whole batch.
+    """
+    steps = (brighten, contrast, saturate, turn_hue)
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        factors = torch.cat([draws.uniform(max(0, 1 - jitter), 1 + jitter, 3), draws.uniform(-jitter, jitter, 1)], 1)
+        amounts = factors.to(photos.device, non_blocking=True)[:, :, None, None, None].unbind(1)
+        photos = planes(photos)
+        for step in draws.order(4):
+            photos = steps[step](photos, amounts[step])
+        return photos
+
+    return apply
+
+
+@AUGMENTATIONS.register("noise")
+def noise(noise_std: float) -> Operation:
+    """Gaussian noise; `noise_std` is a share of full brightness. The result stays in [0, 1]."""
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        photos = planes(photos)
+        count = photos[0].numel()
+        windows = normal_numbers(max(BANK, 4 * count), photos.device).unfold(0, count, 1)
+        places = draws.integers(len(windows)).to(photos.device, non_blocking=True)
+        signs = draws.integers(2).mul_(2).sub_(1).to(photos.device, non_blocking=True)
+        drawn = windows.index_select(0, places).view_as(photos)
+        return drawn.mul_((signs * noise_std)[:, None, None, None]).add_(photos).clamp_(0, 1)
+
+    return apply
+
+
+@AUGMENTATIONS.register("blur")
+def blur(blur_sigma: tuple[float, float]) -> Operation:
+    """Gaussian blur, its sigma in pixels anew for each photo; edges are mirrored. As torchvision's GaussianBlur."""
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        radius = min(math.ceil(3 * blur_sigma[1]), min(photos.shape[2:]) - 1)
+        return smooth(planes(photos), draws.uniform(*blur_sigma), radius)
+
+    return apply
+
+
+@AUGMENTATIONS.register("erasing")
+def erasing(erasing_area: tuple[float, float], mean: tuple[float, ...]) -> Operation:
+    """With probability 1/2 a random box in the mean colour, which normalising makes 0.
+
+    As torchvision's RandomErasing after Normalize: `erasing_area` is the range of the box's share of the photo, its
+    height over its width is 0.3 to 3.3, and of ten tries the first box that fits is taken.
+    Zhong et al. 2017, https://arxiv.org/abs/1708.04896.
+    """
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        height, width = photos.shape[2:]
+        area = draws.uniform(*erasing_area, 10) * (height * width)
+        ratio = draws.uniform(math.log(0.3), math.log(3.3), 10).exp_()
+        tall, wide = (area * ratio).sqrt_().round_(), (area / ratio).sqrt_().round_()
+        fits = (tall < height) & (wide < width)
+        first = fits.int().argmax(1, keepdim=True)
+        sides = torch.cat([tall.gather(1, first), wide.gather(1, first)], 1)
+        erased = draws.chance(0.5) & fits.any(1)
+        start = (draws.uniform(0, 1, 2) * (torch.tensor([height, width]) - sides + 1)).floor_()
+        boxes = torch.cat([start, start + sides * erased[:, None]], 1)
+        colour = torch.tensor(mean).to(photos.device, non_blocking=True)[:, None, None]
+        return planes(photos).lerp(colour, inside(boxes, photos))
+
+    return apply
+
+
+def per_image(transform: Callable[[Tensor], Tensor]) -> Operation:
+    """An operation that applies a torchvision transform of one image (C, H, W) to each photo, on the CPU.
+
+    The transform draws from torch's global generator, seeded for each photo and then put back; on a GPU there
+    would be another one. So no other thread may draw from it meanwhile.
+    """
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        varied = []
+        with torch.random.fork_rng(devices=[]):
+            for photo, seed in zip(photos.cpu(), draws.seeds().tolist(), strict=True):
+                torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds the GPU's too
+                varied.append(transform(photo))
+        return torch.stack(varied).to(photos.device, non_blocking=True)
 
     return apply

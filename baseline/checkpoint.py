@@ -8,7 +8,6 @@ of them it was killed.
 from __future__ import annotations
 
 import json
-import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +21,9 @@ import torch
 
 from config import PLACES, Config
 from dataset import Data, locate
-from engine import memory_is_full
 from folds import Split
 from learner import Learner
+from memory import memory_is_full
 from predictions import write_validation
 from record import differing
 from run import Run, check_run, create_run, hold, hold_run, load_run
@@ -32,7 +31,7 @@ from trial import Trial
 
 ORPHAN_SECONDS = 300.0  # NNI starts a lost trial again while the process it lost may still be ending
 UNFINISHED = ("RUNNING", "FAILED", "INTERRUPTED")
-SMALLER = ("micro_batch", "valid_batch_size")  # knobs that summary.json overrules once the memory was full
+SETTLED = ("micro_batch", "precision", "compile")  # knobs that a trial finds out, and keeps in summary.json
 
 
 def choose_run(root: Path, trial: Trial, config: Config) -> Run:
@@ -82,20 +81,9 @@ def unfinished(folder: Path, config: Config) -> Run | None:
     return None
 
 
-def smaller(run: Run, config: Config) -> Config:
-    """`config` as the memory allows: with the smaller batches of an attempt that ran out of it, if one did."""
-    return replace(config, **{name: run.summary[name] for name in SMALLER if name in run.summary})
-
-
-def make_smaller(run: Run, config: Config) -> bool:
-    """Begins an attempt with a quarter of the photos at once; False if that was tried before or is no fewer."""
-    whole = config.micro_batch or config.batch_size
-    piece, predicted = min(whole, max(2, math.ceil(whole / 4))), math.ceil(config.valid_batch_size / 4)
-    if "micro_batch" in run.summary or (piece, predicted) == (whole, config.valid_batch_size):
-        return False
-    run.summary["attempts"] = run.attempts(ended="OUT_OF_MEMORY")
-    run.update(micro_batch=piece, valid_batch_size=predicted, attempts=run.attempted(micro_batch=piece))
-    return True
+def settled(run: Run, config: Config) -> Config:
+    """`config` with what earlier attempts found out: the fastest precision, and pieces that fit into the memory."""
+    return replace(config, **{name: run.summary[name] for name in SETTLED if name in run.summary})
 
 
 @contextmanager
@@ -127,8 +115,7 @@ def restore(run: Run, learner: Learner) -> np.ndarray:
     """Puts run and learner where last.pt was written; returns that epoch's validation probabilities (N, K)."""
     file = run.path / "last.pt"
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        learner.restore(state)
+        state = learner.restore(file)
         run.history = state["history"]
         return state["probabilities"].numpy()
     except Exception as error:  # a damaged file fails in many ways
@@ -162,6 +149,7 @@ def publish(run: Run, config: Config, data: Data, folds: Split, learner: Learner
         best_epoch=best["epoch"],
         metrics={name: value for name, value in best.items() if name.startswith(("val_", "photo_split_"))},
         images_per_second=best["images_per_second"],
+        **{name: run.history[-1][name] for name in SETTLED if name in run.history[-1]},
     )
 
 

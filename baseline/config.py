@@ -1,13 +1,12 @@
 """Every knob of a trial, once: its default, help and unit.
 
-Values are taken in this order, the later one winning:
+Values are taken in this order, the later one winning (sources.py):
 defaults < environment < run folder of --resume < --config FILE < command line < NNI.
 To add a knob, add a field; every registered factory that names it as an argument receives it.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import typing
@@ -68,22 +67,62 @@ class Config:
     micro_batch: int = knob(
         0,
         "photos of a step that pass the model at once, to save memory; the gradients add up to the whole batch's, but "
-        "batch normalisation sees the pieces, and f1 is their mean; at least 2; 0 passes the whole batch",
+        "batch normalisation sees the pieces, and f1 is their mean; 0 passes the whole batch, and halves it where the "
+        "memory is full",
         unit="photos",
         low=0,
+    )
+    precision: str = knob(
+        "auto",
+        "numbers that the model computes with; auto measures a few steps of each, once on each machine",
+        choices=("auto", "float32", "bf16", "fp16"),
+    )
+    compile: str = knob(
+        "auto",
+        "torch.compile; auto measures whether it pays, where training takes ten minutes on a GPU or an hour without",
+        choices=("auto", "true", "false"),
     )
     valid_batch_size: int = knob(256, "photos a prediction step", unit="photos", low=1)
     augmentation: str = knob(
         "BaseAugmentation",
-        "how training photos are varied: none, Base-, Flip-, Gaussian- or AffineAugmentation",
+        "how training photos are varied: none, or of crop, flip, affine, jitter, noise, blur and erasing those wanted, "
+        "joined with +; or Base-, Flip-, Gaussian- (jitter+noise) or AffineAugmentation (affine+jitter+noise)",
     )
-    noise_std: float = knob(
-        0.02,
-        "noise of AffineAugmentation and GaussianAugmentation",
-        unit="standard deviation, share of full brightness",
+    crop_margin: float = knob(
+        0.125,
+        "crop: how much larger photos are stored than the window that the model sees",
+        unit="share of height and width",
         low=0,
         high=1,
     )
+    degrees: float = knob(0.0, "affine: largest rotation", unit="degrees", low=0, high=180)
+    shear: float = knob(10.0, "affine: largest horizontal shear", unit="degrees", low=0, high=80)
+    scale: tuple[float, ...] = knob(
+        (0.8, 1.2), "affine: smallest and largest scale", unit="times", low=0, strict=True, length=2
+    )
+    jitter: float = knob(
+        0.1,
+        "jitter: largest change of brightness, contrast, saturation and hue",
+        unit="share of the value, of the circle for hue",
+        low=0,
+        high=0.5,
+    )
+    noise_std: float = knob(
+        0.02, "noise: how strong", unit="standard deviation, share of full brightness", low=0, high=1
+    )
+    blur_sigma: tuple[float, ...] = knob(
+        (0.1, 2.0),
+        "blur: smallest and largest width",
+        unit="standard deviation in pixels",
+        low=0,
+        strict=True,
+        length=2,
+    )
+    erasing_area: tuple[float, ...] = knob(
+        (0.02, 0.33), "erasing: smallest and largest box", unit="share of the photo", low=0, high=1, length=2
+    )
+    mixup: float = knob(0.0, "alpha of mixup's Beta distribution of shares; 0 mixes none", low=0)
+    cutmix: float = knob(0.0, "alpha of cutmix's Beta distribution of areas; 0 mixes none", low=0)
     criterion: str = knob("cross_entropy", "loss: cross_entropy, focal, label_smoothing or f1")
     focal_gamma: float = knob(2.0, "how strongly focal plays down easy photos", low=0)
     smoothing: float = knob(0.01, "share of label_smoothing's target that the other classes get", low=0, high=0.5)
@@ -103,11 +142,17 @@ class Config:
     lr_drops: tuple[float, ...] = knob((10.0, 20.0, 25.0), "drops: after which epochs", unit="epochs", low=0)
     warmup_epochs: float = knob(1.0, "cosine: linear rise to the peak", unit="epochs", low=0)
     # report
+    views: str = knob(
+        "plain", "how validation and test photos are looked at: plain, or flip for the mean with the mirror image"
+    )
     metric: str = knob("accuracy", "the objective that NNI maximises and best.pt is chosen by: accuracy or macro_f1")
     log_interval: int = knob(20, "training steps between progress lines", unit="steps", low=1)
     name: str = knob("exp", "experiment folder of a single trial under the output root")
     model_dir: str = knob("", "output root; outputs/ beside baseline/ when empty", environment="SM_MODEL_DIR")
     device: str = knob("auto", "auto takes the GPU where there is one", choices=("auto", "cpu", "cuda"))
+    processes: int = knob(
+        0, "processes that share each batch, one per GPU; 0 makes one for each GPU that NNI gave the trial", low=0
+    )
     threads: int = knob(0, "CPU threads of this trial; 0 takes all cores", low=0)
     resume: str = knob(
         "",
@@ -123,107 +168,12 @@ class Config:
 
 
 # knobs that say where a trial works and what it prints, not what it finds: a resumed trial may have others
-PLACES = {"data_dir", "model_dir", "cache_dir", "cache_gib", "name", "device", "threads", "log_interval", "resume"}
+PLACES = {
+    *("data_dir", "model_dir", "cache_dir", "cache_gib", "name", "device", "processes", "threads", "log_interval"),
+    "resume",
+}
 FIELDS = {entry.name: entry for entry in dataclasses.fields(Config)}
 TYPES = typing.get_type_hints(Config)
-
-
-def load(argv: list[str], environment: dict[str, str], parameters: dict[str, Any]) -> tuple[Config, list[dict]]:
-    """The trial's Config, and what overrode what: a list of {knob, value, from, by, now}.
-
-    `environment` holds environment variables, `parameters` what NNI chose. Raises ValueError for an
-    unknown knob or an impossible value, naming where it was given.
-    """
-    from_file, from_line = read_line(argv)
-    sources = {
-        "environment": from_environment(environment),
-        "run folder": {} if parameters else from_run(from_line.get("resume", "")),  # NNI's trials have their own
-        "config file": from_file,
-        "command line": from_line,
-        "NNI": parameters,
-    }
-    chosen, origin, overrides = {}, {}, []
-    for source, given in sources.items():
-        for name, raw in given.items():
-            value = convert(name, raw, source)
-            if name in chosen and chosen[name] != value:
-                overrides.append(
-                    {"knob": name, "value": chosen[name], "from": origin[name], "by": source, "now": value}
-                )
-            chosen[name], origin[name] = value, source
-    return check(Config(**chosen)), overrides
-
-
-def from_environment(environment: dict[str, str]) -> dict[str, str]:
-    named = {name: entry.metadata["environment"] for name, entry in FIELDS.items()}
-    return {name: environment[key] for name, key in named.items() if environment.get(key)}
-
-
-def from_run(resume: str) -> dict[str, Any]:
-    """The parameters of the run folder that --resume names."""
-    if resume in ("", "auto"):
-        return {}
-    path = Path(resume).expanduser()
-    if not (path / "config.json").is_file():
-        raise ValueError(f"--resume {path} is no run folder: it lacks config.json")
-    return read_file(path)
-
-
-def read_line(argv: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The command line as (values of its --config FILE, values given on it)."""
-    parser = argument_parser()
-    known, rest = parser.parse_known_args(argv)
-    if rest:
-        name = rest[0].lstrip("-").split("=")[0].replace("-", "_")
-        raise (
-            unknown("option on the command line:", name, FIELDS)
-            if rest[0].startswith("-")
-            else ValueError(f"command line: {rest[0]!r} belongs to no option")
-        )
-    given = vars(known)
-    path = given.pop("config", None)
-    return (read_file(Path(path)) if path else {}), given
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Knobs from a JSON or YAML file; of a run folder's config.json, its parameters."""
-    import yaml
-
-    path = path / "config.json" if path.is_dir() else path  # a run folder
-    if not path.is_file():
-        raise ValueError(f"--config {path}: no such file")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"--config {path}: neither JSON nor YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"--config {path}: expected knobs by name, found {type(content).__name__}")
-    return content.get("parameters", content)
-
-
-def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="train.py",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-        description="Trains one trial and writes its run folder. Under NNI, NNI's parameters win.",
-    )
-    parser.add_argument("--config", metavar="FILE", help="knobs from a JSON or YAML file, or a run's config.json")
-    for name, entry in FIELDS.items():
-        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
-        many = {"nargs": "+"} if typing.get_origin(TYPES[name]) is tuple else {}
-        if TYPES[name] is bool:
-            many = {"nargs": "?", "const": "true"}
-        parser.add_argument(*spellings, dest=name, help=describe(entry), metavar=name.upper(), **many)
-    return parser
-
-
-def describe(entry: dataclasses.Field) -> str:
-    default = " ".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default
-    notes = [f"default: {default if default != '' else 'none'}"]
-    notes += [f"in {entry.metadata['unit']}"] if entry.metadata["unit"] else []
-    notes += [f"or {entry.metadata['environment']} in the environment"] if entry.metadata["environment"] else []
-    return f"{entry.metadata['text']} ({'; '.join(notes)})".replace("%", "%%")
 
 
 def convert(name: str, raw: Any, source: str) -> Any:
@@ -250,12 +200,14 @@ def check(config: Config) -> Config:
     """Rules over several knobs. Raises ValueError."""
     if config.age_boundaries[0] >= config.age_boundaries[1]:
         raise ValueError(f"age_boundaries {config.age_boundaries} must rise")
+    for name in ("scale", "blur_sigma", "erasing_area"):
+        low, high = getattr(config, name)
+        if low > high:
+            raise ValueError(f"{name} {low:g} {high:g} is empty; give the smaller number first")
     if config.lr_decay_step and config.schedule not in ("auto", "step"):
         raise ValueError(f"lr_decay_step {config.lr_decay_step} belongs to --schedule step, not {config.schedule}")
     if config.name != Path(config.name).name or config.name in ("", ".", ".."):
         raise ValueError(f"--name {config.name!r} names a folder under the output root, so it has no / and is not ..")
-    if config.micro_batch == 1:
-        raise ValueError("micro_batch 1 would leave batch normalisation a lone photo; pass 2 or more, or 0")
     if config.schedule == "step" and not config.lr_decay_step:
         raise ValueError("--schedule step needs --lr_decay_step EPOCHS")
     return config

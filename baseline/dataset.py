@@ -7,14 +7,16 @@ give MARKERS a file by which its layout is recognised.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from predictions import read_text
+from predictions import columns_of, read_rows
 from registry import Registry
 from task import Head, Task, one_hot
 
@@ -24,6 +26,15 @@ MARKERS = {"train/train.csv": "MaskSplitByProfileDataset"}
 MASKS, GENDERS = ("mask", "incorrect", "normal"), ("male", "female")
 MASK_OF_STEM = {f"mask{i}": 0 for i in range(1, 6)} | {"incorrect_mask": 1, "normal": 2}
 OLDEST_AGE = 120  # above it an age is a typing error
+
+
+@dataclass(frozen=True)
+class Person:
+    id: str
+    gender: str
+    age: int
+    path: str  # the name of the folder in train/images
+    photos: tuple[str, ...]  # names of files in it
 
 
 @dataclass(frozen=True)
@@ -99,19 +110,16 @@ def mask_profiles(root: Path, classification: str, age_boundaries: tuple[int, in
 
     Both of its names split by person: a split by photo shows each person on both sides.
     """
-    people = read_people(root / "train" / "train.csv")
-    photos = [
-        (person, path, MASK_OF_STEM[path.stem])
-        for person in people.itertuples()
-        for path in person_photos(root / "train" / "images" / person.path)
-    ]
+    people = read_people(root / "train")
+    photos = [(person, name, MASK_OF_STEM[stem(name)]) for person in people for name in person.photos]
+    ids = tuple(f"train/images/{person.path}/{name}" for person, name, _ in photos)
     labels = np.array(
         [(mask, GENDERS.index(person.gender), age_class(person.age, age_boundaries)) for person, _, mask in photos]
     )
     head, numbers = choose_head(classification, labels, age_boundaries)
     train = Labelled(
-        ids=tuple(path.relative_to(root).as_posix() for _, path, _ in photos),
-        paths=tuple(path for _, path, _ in photos),
+        ids=ids,
+        paths=tuple(root / photo for photo in ids),
         groups=tuple(person.id for person, _, _ in photos),
         target=one_hot(numbers, len(head.classes)),
         # the boundaries are fixed here, so that trials that search over them still share their folds
@@ -135,80 +143,85 @@ def age_class(age: int, boundaries: tuple[int, int]) -> int:
     return sum(age >= boundary for boundary in boundaries)
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV as text, with `columns`, every one of them filled in."""
-    table = read_text(path)
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise ValueError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
-    table.index += 2  # line numbers, as an editor shows them
-    blank = table[[*columns]].apply(lambda column: column.str.strip() == "")
-    if blank.any(axis=None):
-        line, column = next((row.Index, name) for row in blank.itertuples() for name in columns if getattr(row, name))
-        raise ValueError(
-            f"{path} line {line}: {column} is empty ({int(blank.any(axis=1).sum())} such lines); fill it in"
-        )
-    return table
+def read_table(path: Path, columns: tuple[str, ...]) -> dict[int, dict[str, str]]:
+    """The rows of a CSV by line, as read_rows() has them, with `columns`, every one of them filled in."""
+    rows = read_rows(path)
+    if missing := [name for name in columns if name not in columns_of(rows)]:
+        raise ValueError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(columns_of(rows))}")
+    if blank := [(line, name) for line, cells in rows.items() for name in columns if not cells[name].strip()]:
+        line, column = blank[0]
+        raise ValueError(f"{path} line {line}: {column} is empty ({len(dict(blank))} such lines); fill it in")
+    return rows
 
 
-def read_people(path: Path) -> pd.DataFrame:
-    """train.csv with `age` as int and `gender` in lower case; every person's folder holds at least one photo."""
-    table = read_table(path, ("id", "gender", "age", "path"))
-    table["gender"] = table["gender"].str.strip().str.lower()
-    problems = []
-    for person in table.itertuples():
-        where = f"{path} line {person.Index} (id {person.id})"
-        if person.gender not in GENDERS:
-            problems.append(f"{where}: gender {person.gender!r} is neither male nor female")
-        if not re.fullmatch(r"\d+(\.0*)?", person.age.strip()) or float(person.age) > OLDEST_AGE:
-            problems.append(f"{where}: age {person.age!r} is not a number of years up to {OLDEST_AGE}")
-        folder = path.parent / "images" / person.path
-        if not folder.is_dir():
-            problems.append(f"{where}: there is no folder {folder}")
-        elif not person_photos(folder):
-            problems.append(f"{where}: {folder} holds no photo named {', '.join(MASK_OF_STEM)}")
-    for folder, rows in table.groupby("path"):
-        if len(rows) > 1:
-            problems.append(f"{path} lines {list(rows.index)}: the same folder {folder}")
+def read_people(train: Path) -> list[Person]:
+    """The rows of train.csv, gender in lower case; every person's folder in images/ holds at least one photo."""
+    table, images = train / "train.csv", train / "images"
+    rows = read_table(table, ("id", "gender", "age", "path"))
+    if not images.is_dir():
+        raise ValueError(f"{images} is missing, though {table} lists {len(rows)} people")
+    names = list_folders(images)
+    photos = {path: tuple(name for name in those if stem(name) in MASK_OF_STEM) for path, those in names.items()}
+    problems, lines = [], defaultdict(list)
+    for line, cells in rows.items():
+        problems += [f"{table} line {line} (id {cells['id']}): {fault}" for fault in faults(cells, images, photos)]
+        lines[cells["path"]].append(line)
+    problems += [f"{table} lines {those}: the same folder {path}" for path, those in lines.items() if len(those) > 1]
     if problems:
         more = f"\n… and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError("correct these rows or remove them:\n" + "\n".join(problems[:5]) + more)
-    table["age"] = table["age"].astype(float).astype(int)
-    tell_odd_folders(path.parent / "images", set(table["path"]))
-    return table
+    tell_odd_folders(images, names, lines.keys())
+    return [
+        Person(row["id"], row["gender"].strip().lower(), int(float(row["age"])), row["path"], photos[row["path"]])
+        for row in rows.values()
+    ]
 
 
-def tell_odd_folders(images: Path, listed: set[str]) -> None:
+def list_folders(images: Path) -> dict[str, list[str]]:
+    """The names in each folder of `images`, all in order. Those that start with '.' are a system's, not people's."""
+    folders = sorted(folder for folder in images.iterdir() if folder.name[0] != "." and folder.is_dir())
+    return {folder.name: sorted(name for name in os.listdir(folder) if name[0] != ".") for folder in folders}
+
+
+def stem(name: str) -> str:
+    return os.path.splitext(name)[0]
+
+
+def faults(row: dict[str, str], images: Path, photos: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """What is wrong with a row of train.csv; `photos` are the names of those in each folder of `images`."""
+    if row["gender"].strip().lower() not in GENDERS:
+        yield f"gender {row['gender']!r} is neither male nor female"
+    if not re.fullmatch(r"\d+(\.0*)?", row["age"].strip()) or float(row["age"]) > OLDEST_AGE:
+        yield f"age {row['age']!r} is not a number of years up to {OLDEST_AGE}"
+    if row["path"] not in photos:
+        yield f"there is no folder {images / row['path']}"
+    elif not photos[row["path"]]:
+        yield f"{images / row['path']} holds no photo named {', '.join(MASK_OF_STEM)}"
+
+
+def tell_odd_folders(images: Path, names: dict[str, list[str]], listed: Set[str]) -> None:
     """Prints what is left out, and which people lack a photo, so that nothing goes missing unseen."""
-    folders = sorted(p for p in images.iterdir() if p.is_dir() and p.name[0] != ".")
-    people = [folder for folder in folders if folder.name in listed]
-    strays = [p for folder in people for p in folder.iterdir() if p.name[0] != "." and p.stem not in MASK_OF_STEM]
-    lacking = [folder for folder in people if {p.stem for p in person_photos(folder)} != set(MASK_OF_STEM)]
+    people = {path: those for path, those in names.items() if path in listed}
+    others = [path for path in names if path not in listed]
+    strays = [f"{path}/{name}" for path, those in people.items() for name in those if stem(name) not in MASK_OF_STEM]
+    lacking = [path for path, those in people.items() if MASK_OF_STEM.keys() - map(stem, those)]
     for odd, what in (
-        ([p for p in folders if p.name not in listed], f"folders in {images} are not in train.csv and are left out"),
+        (others, f"folders in {images} are not in train.csv and are left out"),
         (strays, f"files are left out, because their names are none of {', '.join(MASK_OF_STEM)}"),
         (lacking, f"people lack some of their {len(MASK_OF_STEM)} photos"),
     ):
         if odd:
-            shown = ", ".join(p.relative_to(images).as_posix() for p in odd[:3])
-            print(f"note: {len(odd)} {what}: {shown}{' …' if len(odd) > 3 else ''}", flush=True)
-
-
-def person_photos(folder: Path) -> list[Path]:
-    """Photos in order of name; names that start with '.' and unknown stems are no photos of the competition."""
-    return sorted(p for p in folder.iterdir() if p.name[0] != "." and p.stem in MASK_OF_STEM)
+            print(f"note: {len(odd)} {what}: {', '.join(odd[:3])}{' …' if len(odd) > 3 else ''}", flush=True)
 
 
 def read_test(root: Path) -> Test | None:
     """The rows of eval/info.csv, in its order; None where there is no eval part."""
     if not (root / "eval").is_dir():
         return None
-    table = read_table(root / "eval" / "info.csv", ("ImageID",))
-    ids, images = tuple(table["ImageID"]), root / "eval" / "images"
-    if len(set(ids)) < len(ids):
-        raise ValueError(
-            f"{root / 'eval/info.csv'} names {table['ImageID'][table['ImageID'].duplicated()].iloc[0]} twice"
-        )
+    info, images = root / "eval" / "info.csv", root / "eval" / "images"
+    ids = tuple(cells["ImageID"] for cells in read_table(info, ("ImageID",)).values())
+    if twice := [photo for photo, count in Counter(ids).items() if count > 1]:
+        raise ValueError(f"{info} names {twice[0]} twice")
     if not images.is_dir():
         raise ValueError(f"{images} is missing, though eval/info.csv lists {len(ids)} photos")
     return Test(ids, tuple(images / name for name in ids), "ImageID", "ans")

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 TILE, CAPTION, COLUMNS, MOST = 160, 34, 4, 16
 RIGHT, WRONG = (22, 120, 60), (190, 30, 45)
 
 
-def open_events(folder: Path, epochs: int) -> SummaryWriter:
+@dataclass
+class Events:
+    """What a run folder shows. TensorBoard is imported when the first of it is written: the first step comes before."""
+
+    folder: Path
+    purge_step: int | None
+
+    @cached_property
+    def writer(self) -> Any:
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder), purge_step=self.purge_step)
+
+    def close(self) -> None:
+        if "writer" in vars(self):
+            self.writer.close()
+
+
+def open_events(folder: Path, epochs: int) -> Events:
     """For a trial that ended `epochs` epochs before; what was shown of the last of them and later is to be hidden."""
-    return SummaryWriter(str(folder), purge_step=epochs or None)
+    return Events(folder, epochs or None)
 
 
-def write_epoch(writer: SummaryWriter, row: dict[str, Any]) -> None:
+def write_epoch(events: Events, row: dict[str, Any]) -> None:
     """A scalar for each number of a history row but its epoch, at that epoch."""
     for name, value in row.items():
         if name != "epoch":
-            writer.add_scalar(name, value, row["epoch"])
+            events.writer.add_scalar(name, value, row["epoch"])
 
 
-def write_figure(writer: SummaryWriter, epoch: int, figure: np.ndarray) -> None:
-    writer.add_image("validation", figure, epoch, dataformats="HWC")
-    writer.flush()
+def write_figure(events: Events, epoch: int, figure: np.ndarray) -> None:
+    events.writer.add_image("validation", figure, epoch, dataformats="HWC")
+    events.writer.flush()
 
 
-def write_hparams(writer: SummaryWriter, knobs: dict[str, Any], metrics: dict[str, float]) -> None:
+def write_hparams(events: Events, knobs: dict[str, Any], metrics: dict[str, float]) -> None:
+    from torch.utils.tensorboard.summary import hparams
+
     # add_hparams() would open a second folder for each trial
     plain = {name: value if isinstance(value, (bool, str, int, float)) else str(value) for name, value in knobs.items()}
     for summary in hparams(plain, {f"best/{name}": value for name, value in metrics.items()}):
-        writer.file_writer.add_summary(summary)
+        events.writer.file_writer.add_summary(summary)
     for name, value in metrics.items():
-        writer.add_scalar(f"best/{name}", value)
+        events.writer.add_scalar(f"best/{name}", value)
 
 
 def draw_predictions(photos: torch.Tensor, predicted: list[str], truth: list[str]) -> np.ndarray:

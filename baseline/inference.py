@@ -9,38 +9,33 @@ import argparse
 import json
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from augment import to_float
-from cache import open_store
 from config import Config, restore
 from dataset import Data, read
-from engine import choose_device, feed, in_order, normaliser, predict
-from model import build_model, read_weights
+from engine import choose_device
+from feed import open_feed
+from learner import Learner, prepare
 from predictions import check_hard, write_hard, write_soft
-from progress import Progress
 from run import Run, open_run
+from team import Team
 
 
-def predict_test(run: Run, config: Config, data: Data, model: nn.Module, prior: np.ndarray) -> None:
+def predict_test(run: Run, config: Config, data: Data, learner: Learner, prior: np.ndarray) -> None:
     """soft.csv and hard.csv of all test photos; one that cannot be read gets `prior` (K,) and is in summary.json."""
-    device, test = choose_device(config.device), data.test
-    store = open_store(test.paths, config, "test photos")
-    normalise = normaliser(config.mean, config.std, device)
-    batches = in_order(np.arange(len(test.ids)), config.valid_batch_size)
-    progress = Progress("predicting the test photos", len(test.ids), "photos")
-    logits = predict(model, feed(store, batches, lambda photos: normalise(to_float(photos)), device), progress.show)
-    probabilities = data.task.activate(logits)
-    probabilities[list(store.unreadable)] = prior
+    test = data.test
+    with closing(open_feed(test.paths, config, learner.stored, learner.device, "test photos")) as feed:
+        probabilities = learner.predict(feed, np.arange(len(test.ids)), "predicting the test photos")
+    probabilities[list(feed.unreadable)] = prior
     hard = run.path / "hard.csv"
     write_soft(run.path / "soft.csv", test.id_column, test.ids, probabilities)
     write_hard(hard, test.id_column, test.answer_column, test.ids, probabilities.argmax(axis=1))
     check_hard(hard, test.id_column, test.answer_column, test.ids, data.task.size)
-    unreadable = {test.ids[row]: reason for row, reason in store.unreadable.items()}
+    unreadable = {test.ids[row]: reason for row, reason in feed.unreadable.items()}
     for photo, reason in unreadable.items():
         print(f"test photo {photo} cannot be read ({reason}); it gets the most frequent class", flush=True)
     run.update(test={"predicted": True, "photos": len(test.ids), "unreadable": unreadable})
@@ -64,18 +59,17 @@ def add_predictions(path: Path, changes: dict[str, str]) -> None:
     with closing(open_run(path)) as run:
         if not (path / "best.pt").is_file():
             raise ValueError(f"{path} has no best.pt: the trial ended before its first epoch did")
-        smaller = {"valid_batch_size": run.summary["valid_batch_size"]} if "valid_batch_size" in run.summary else {}
-        config = restore(path / "config.json", pretrained=False, weights="", **smaller, **changes)
+        config = restore(path / "config.json", pretrained=False, weights="", **changes)
+        config = replace(config, precision=run.summary["precision"], compile="false")
         if config.threads:
             torch.set_num_threads(config.threads)
         data = read(config.data_dir, config.dataset, config.values())
         if data.test is None:
             raise ValueError(f"{data.root} has no eval part to predict")
-        model = build_model(config.model, data.task.size, config.values())
-        model.load_state_dict(read_weights(path / "best.pt"))
-        model.to(choose_device(config.device), memory_format=torch.channels_last)
+        learner = prepare(config, data, np.arange(len(data.train.ids)), Team(), choose_device(config.device))
+        learner.load(path / "best.pt")
         prior = np.array(json.loads((path / "config.json").read_text())["prior"])
-        predict_test(run, config, data, model, prior)
+        predict_test(run, config, data, learner, prior)
         print(f"{path / 'soft.csv'} and hard.csv: {len(data.test.ids)} photos", flush=True)
 
 

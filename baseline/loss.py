@@ -1,5 +1,6 @@
 """Losses. A criterion is `f(logits (B, k), target (B, k) in [0, 1]) -> scalar`, mean over B.
 
+Logits and target are float32 whatever precision the model runs in: bfloat16 has three digits, too few for a log.
 To add one, decorate a factory with `@CRITERIA.register("name")`; it receives the Config knobs it
 names, and `weights` (k,), one per class with a mean of 1 over the training photos, if it names that.
 """

@@ -1,7 +1,8 @@
 """Models: photos (B, 3, H, W) float -> logits (B, K).
 
 Known by name are Efficientnet_b0..b7 (efficientnet-pytorch), every classifier of torchvision, and
-timm/NAME. To add one, decorate `f(out_features, …knobs) -> Module` with `@MODELS.register("name")`.
+timm/NAME; each library is imported when one of its models is asked for. To add one, decorate
+`f(out_features, …knobs) -> Module` with `@MODELS.register("name")`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision import models
 
 from registry import Registry, call, unknown
 
@@ -37,14 +37,28 @@ def build_model(name: str, out_features: int, knobs: dict[str, Any]) -> nn.Modul
 
 
 def model_factory(name: str) -> Callable[..., nn.Module]:
-    if not name.startswith("timm/"):
+    """Raises ValueError for an unknown name."""
+    if name in MODELS.entries:
         return MODELS[name]
+    if name.startswith("timm/"):
+        return timm_model(name.removeprefix("timm/"))
+    if name not in (others := torchvision_names()):
+        raise unknown("model", name, [*MODELS.entries, *others])
+    return torchvision_classifier(name)
+
+
+def timm_model(name: str) -> Callable[..., nn.Module]:
     import timm
 
-    inner = name.removeprefix("timm/")
-    if not timm.is_model(inner.split(".")[0]):
-        raise unknown("timm model", inner, timm.list_models())
-    return lambda out_features: timm.create_model(inner, num_classes=out_features)
+    if not timm.is_model(name.split(".")[0]):
+        raise unknown("timm model", name, timm.list_models())
+    return lambda out_features: timm.create_model(name, num_classes=out_features)
+
+
+def torchvision_names() -> list[str]:
+    from torchvision import models
+
+    return models.list_models(module=models)
 
 
 def efficientnet(version: str) -> Callable[..., nn.Module]:
@@ -62,6 +76,8 @@ def efficientnet(version: str) -> Callable[..., nn.Module]:
 
 
 def torchvision_classifier(name: str) -> Callable[..., nn.Module]:
+    from torchvision import models
+
     def build(out_features: int, resize: tuple[int, int]) -> nn.Module:
         options: dict[str, Any] = {}
         if name in ("googlenet", "inception_v3"):
@@ -79,8 +95,6 @@ def torchvision_classifier(name: str) -> Callable[..., nn.Module]:
 
 for _version in range(8):
     MODELS.register(f"Efficientnet_b{_version}")(efficientnet(f"b{_version}"))
-for _name in models.list_models(module=models):
-    MODELS.register(_name)(torchvision_classifier(_name))
 
 
 def fetch_weights(name: str) -> State:
@@ -95,6 +109,8 @@ def fetch_weights(name: str) -> State:
 
             address = url_map[name.lower().replace("_", "-")]
             return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
+        from torchvision import models
+
         state = models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True, weights_only=True)
         return rename(state, DENSENET_LAYER, r"\1\2") if name.startswith("densenet") else state
     except Exception as error:  # each library and network fails in its own way

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -35,10 +36,14 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
 
 
 def build_optimizer(name: str, parameters: list[torch.nn.Parameter], knobs: dict[str, Any]) -> torch.optim.Optimizer:
-    """The torch.optim class `name` with those of lr, momentum and weight_decay that it has."""
+    """The torch.optim class `name` with those of lr, momentum and weight_decay that it has, in one kernel if it can."""
     kind = optimizer_class(name)
     accepted = inspect.signature(kind).parameters
-    return kind(parameters, **{key: knobs[key] for key in ("lr", "momentum", "weight_decay") if key in accepted})
+    given = {key: knobs[key] for key in ("lr", "momentum", "weight_decay") if key in accepted}
+    if "fused" in accepted:
+        with suppress(RuntimeError):  # not on every device
+            return kind(parameters, **given, fused=True)
+    return kind(parameters, **given)
 
 
 def schedule_name(schedule: str, lr_decay_step: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -13,22 +12,27 @@ import numpy as np
 import torch
 
 import events
-from augment import AUGMENTATIONS
-from cache import Store, open_store
-from checkpoint import best_epoch, choose_run, commit, make_smaller, publish, restore, scores, smaller, undisturbed
-from config import PLACES, Config, load
+from augment import check_augmentation
+from checkpoint import best_epoch, choose_run, commit, publish, restore, scores, settled, undisturbed
+from config import PLACES, Config
 from dataset import Data, read
-from engine import MemoryFullError, memory_is_full
+from engine import choose_device
+from feed import Feed, open_feed
 from folds import Split, split
 from inference import predict_test
 from learner import Learner, prepare
 from loss import CRITERIA
+from memory import MemoryFullError, memory_is_full
 from metrics import METRICS, evaluate
 from model import model_factory
 from optim import SCHEDULES, optimizer_class, schedule_name
+from pace import settle
 from record import check_data, describe
 from run import Run
-from trial import Trial, die_of_interrupt, environment, start_trial
+from sources import load
+from team import gather_team
+from trial import Trial, die_of_interrupt, environment, gpus_given, start_trial
+from views import VIEWS
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
 
@@ -47,7 +51,7 @@ def main(argv: list[str]) -> None:
                 tell_again(trial, config, run)
             else:
                 with run.recording(trial.ending):
-                    run_within_memory(trial, config, overrides, run)
+                    run_trial(trial, config, overrides, run)
     except KeyboardInterrupt:
         if run:
             print(f"{run.summary.get('error', 'told to stop')}; {farewell(run)}", flush=True)
@@ -56,7 +60,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     except (RuntimeError, MemoryError, MemoryFullError) as error:
         if memory_is_full(error):
-            sys.exit(f"error: the memory is full; lower --batch_size, --valid_batch_size or --resize. {error}")
+            sys.exit(f"error: the memory is full; lower --resize or take a smaller --model. {error}")
         raise
 
 
@@ -72,11 +76,12 @@ def check_names(config: Config) -> None:
     """Fails on a misspelt name before anything is read."""
     for registry, name in (
         (CRITERIA, config.criterion),
-        (AUGMENTATIONS, config.augmentation),
+        (VIEWS, config.views),
         (METRICS, config.metric),
         (SCHEDULES, schedule_name(config.schedule, config.lr_decay_step)),
     ):
         registry[name]
+    check_augmentation(config.augmentation)
     optimizer_class(config.optimizer)
     model_factory(config.model)
 
@@ -85,24 +90,6 @@ def tell_again(trial: Trial, config: Config, run: Run) -> None:
     """A trial that NNI starts again though it has ended: NNI was killed before it stored the result."""
     print(f"nothing is left to do: it has ended with epoch {run.summary['best_epoch']} as its best", flush=True)
     trial.finish(objective(scores(run.summary["metrics"]), config))
-
-
-def run_within_memory(trial: Trial, config: Config, overrides: list[dict], run: Run) -> None:
-    """A trial whose batches do not fit into the memory goes on once from its last epoch, in smaller pieces."""
-    try:
-        return run_trial(trial, config, overrides, run)
-    except MemoryFullError as error:
-        if not make_smaller(run, config):
-            raise
-        print(
-            f"the memory is full ({error}); going on from epoch {len(run.history)} with at most"
-            f" {run.summary['micro_batch']} photos at once (micro_batch)",
-            flush=True,
-        )
-    # only here, where the error is gone, is nothing left that holds the model and its gradients
-    gc.collect()
-    torch.cuda.empty_cache()
-    run_trial(trial, config, overrides, run)
 
 
 def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> None:
@@ -125,25 +112,34 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
     else:
         describe(run, config, overrides, data, folds, prior)
     announce(config, data, folds)
-    config = smaller(run, config)
+    device = choose_device(config.device)
+    config = settle(settled(run, config), data.task.size, device, config.epochs * len(folds.train))
+    run.summary |= {"precision": config.precision, "compile": config.compile}
     start = replace(config, pretrained=False, weights="") if begun else config  # last.pt has the weights
-    learner = prepare(start, data, folds.train)  # before decoding, which is in vain where weights cannot be had
-    store = open_store(data.train.paths, config, "training photos")
-    folds = leave_unreadable(run, config, data, folds, store)
-    probabilities = go_on(trial, run, config, data, folds, learner) if begun else None
-    with closing(events.open_events(run.path, len(run.history))) as writer:
-        if probabilities is not None:  # what was drawn of that epoch may not have reached the disk
-            draw(writer, run, data, folds, store, probabilities)
-        train_and_validate(trial, config, data, folds, store, learner, run, writer)
-        best = scores(best_epoch(run, config))
-        events.write_hparams(writer, searched(config, trial), best)
-    learner.model.load_state_dict(torch.load(run.path / "best.pt", weights_only=True))
-    if data.test is not None:
-        predict_test(run, config, data, learner.model, prior)
-    else:
-        print(f"{data.root} has no eval part: no soft.csv and no hard.csv", flush=True)
+    with closing(gather_team(team_size(config, device), config, device, folds.train)) as team:
+        learner = prepare(
+            start, data, folds.train, team, device
+        )  # before decoding, in vain where weights cannot be had
+        with closing(open_feed(data.train.paths, config, learner.stored, device, "training photos")) as feed:
+            folds = leave_unreadable(run, config, data, folds, feed.unreadable)
+            probabilities = go_on(trial, run, config, data, folds, learner) if begun else None
+            with closing(events.open_events(run.path, len(run.history))) as writer:
+                if probabilities is not None:  # what was drawn of that epoch may not have reached the disk
+                    draw(writer, run, data, folds, feed, probabilities)
+                train_and_validate(trial, config, data, folds, feed, learner, run, writer)
+                best = scores(best_epoch(run, config))
+                events.write_hparams(writer, searched(config, trial), best)
+        if data.test is not None:
+            learner.load(run.path / "best.pt")
+            predict_test(run, config, data, learner, prior)
+        else:
+            print(f"{data.root} has no eval part: no soft.csv and no hard.csv", flush=True)
     trial.finish(objective(best, config))
     print(f"best: epoch {run.summary['best_epoch']}, {show(best)}", flush=True)
+
+
+def team_size(config: Config, device: torch.device) -> int:
+    return config.processes or (gpus_given() if device.type == "cuda" else 1)
 
 
 def go_on(trial: Trial, run: Run, config: Config, data: Data, folds: Split, learner: Learner) -> np.ndarray:
@@ -181,11 +177,11 @@ def announce(config: Config, data: Data, folds: Split) -> None:
             print(f"note: no photo of these classes will {what}: {', '.join(absent)}", flush=True)
 
 
-def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: Store) -> Split:
+def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, unreadable: dict[int, str]) -> Split:
     """The folds without photos that cannot be read. Raises ValueError unless --skip_unreadable."""
-    if not store.unreadable:
+    if not unreadable:
         return folds
-    listing = [f"{data.train.ids[row]}: {reason}" for row, reason in store.unreadable.items()]
+    listing = [f"{data.train.ids[row]}: {reason}" for row, reason in unreadable.items()]
     if not config.skip_unreadable:
         raise ValueError(
             f"{len(listing)} of the labelled photos cannot be read; mend or remove them, or pass --skip_unreadable:\n"
@@ -194,7 +190,7 @@ def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: 
     print(f"going on without {len(listing)} photos that cannot be read:\n" + "\n".join(listing), flush=True)
     run.update(unreadable=listing)
     keep = {
-        name: rows[~np.isin(rows, list(store.unreadable))]
+        name: rows[~np.isin(rows, list(unreadable))]
         for name, rows in (("train", folds.train), ("validation", folds.validation), ("holdout", folds.holdout))
     }
     if not len(keep["train"]) or not len(keep["validation"]):
@@ -203,29 +199,29 @@ def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, store: 
 
 
 def train_and_validate(
-    trial: Trial, config: Config, data: Data, folds: Split, store: Store, learner: Learner, run: Run, writer: Any
+    trial: Trial, config: Config, data: Data, folds: Split, feed: Feed, learner: Learner, run: Run, writer: Any
 ) -> None:
     """All epochs that are to go; each leaves its run folder as if it were the last."""
     for epoch in range(len(run.history) + 1, config.epochs + 1):
         try:
-            row = {"epoch": epoch} | learner.train(store, folds.train, epoch)
-            probabilities = data.task.activate(learner.predict(store, folds.validation))
+            row = {"epoch": epoch} | learner.train(feed, folds.train, epoch)
+            probabilities = learner.predict(feed, folds.validation, "validating")
         except FloatingPointError as error:
             kept = f"best.pt keeps epoch {run.summary['best_epoch']}" if run.history else "no epoch ended before it"
-            rate = learner.optimizer.param_groups[0]["lr"]
+            rate = learner.stepper.optimizer.param_groups[0]["lr"]
             raise FloatingPointError(
                 f"epoch {epoch}: {error} at learning rate {rate:g}; {kept}. Try a lower --lr"
             ) from error
         metrics = measure(data, folds.validation, probabilities)
         row |= {f"val_{name}": value for name, value in metrics.items()}
         if len(folds.holdout):
-            seen = measure(data, folds.holdout, data.task.activate(learner.predict(store, folds.holdout)))
+            seen = measure(data, folds.holdout, learner.predict(feed, folds.holdout, "validating by photo"))
             row |= {f"photo_split_{name}": value for name, value in seen.items()}
             print(f"epoch {epoch}/{config.epochs} by photo, on people it trained on: {show(seen)}", flush=True)
         with undisturbed():
             commit(run, learner, row, probabilities)
             publish(run, config, data, folds, learner, probabilities)
-        draw(writer, run, data, folds, store, probabilities)
+        draw(writer, run, data, folds, feed, probabilities)
         print(f"epoch {epoch}/{config.epochs} done: train loss {row['train_loss']:.4f}, {show(metrics)}", flush=True)
         trial.report(objective(metrics, config))
 
@@ -234,14 +230,14 @@ def measure(data: Data, rows: np.ndarray, probabilities: np.ndarray) -> dict[str
     return evaluate(probabilities, data.task.decide(probabilities), data.train.target[rows])
 
 
-def draw(writer: Any, run: Run, data: Data, folds: Split, store: Store, probabilities: np.ndarray) -> None:
+def draw(writer: Any, run: Run, data: Data, folds: Split, feed: Feed, probabilities: np.ndarray) -> None:
     """The last epoch: its numbers, and the same photos each time, spread over the validation people."""
     events.write_epoch(writer, run.history[-1])
     rows = np.linspace(0, len(folds.validation) - 1, min(events.MOST, len(folds.validation))).astype(int)
     names = data.task.classes
     predicted = [names[i] for i in probabilities[rows].argmax(axis=1)]
     truth = [names[i] for i in data.train.target[folds.validation[rows]].argmax(axis=1)]
-    photos = store.batch(folds.validation[rows])
+    photos = feed.store.batch(folds.validation[rows])
     events.write_figure(writer, len(run.history), events.draw_predictions(photos, predicted, truth))
 
 

@@ -200,6 +200,12 @@ def parent(pid: int) -> int:
         return 0
 
 
+def gpus_given() -> int:
+    """GPUs that this trial was given, by NNI or by who started it; 1 where nobody counted them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return max(1, len([device for device in given.split(",") if device.strip() not in ("", "-1")]))
+
+
 def environment() -> dict[str, str]:
     return dict(os.environ)
 

@@ -20,10 +20,10 @@ import pandas as pd
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME / "baseline"))
 
-from config import load
 from dataset import read_test
 from metrics import METRICS
 from predictions import check_hard
+from sources import load
 from task import one_hot
 
 RECIPE = (

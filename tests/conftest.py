@@ -41,6 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(cache: Path, tmp_path: Path) -> list[str]:
     """Options of a trial that takes a second."""
     words = "--model squeezenet1_1 --pretrained false --resize 24 --epochs 2 --batch_size 32 --threads 1 --device cpu"
+    words += " --precision float32 --compile false"
     return [*words.split(), "--cache_dir", str(cache), "--model_dir", str(tmp_path / "outputs")]
 
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from config import FIELDS, argument_parser, load, restore
+from config import FIELDS, restore
+from sources import argument_parser, load
 
 S3_LINE = (
     "--seed 1 --epochs 2 --classification mask --dataset MaskBaseDataset --augmentation AffineAugmentation "

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from config import convert, load
+from config import convert
+from sources import load
 from train import check_names
 
 CONFIGS = ["config_local.yml", "config_remote.yml"]

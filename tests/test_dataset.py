@@ -114,6 +114,15 @@ def test_semicolons_are_named_as_the_reason(data):
         read_multi(data)
 
 
+def test_a_photo_that_leads_nowhere_is_listed_for_the_cache_to_tell(data):
+    photo = next((data / "train" / "images").glob("000002*/mask1.*"))
+    photo.unlink()
+    photo.symlink_to("nowhere.jpg")
+    found = read_multi(data)
+    assert photo in found.train.paths
+    assert len(found.fingerprint()) == 16
+
+
 def test_a_person_without_photos_is_named(data):
     folder = next(p for p in (data / "train" / "images").iterdir() if p.name.startswith("000002"))
     for photo in folder.iterdir():
@@ -146,6 +155,11 @@ def test_misnamed_photos_and_the_people_who_lack_them_are_told(data, capsys):
         (lambda root: (root / "eval" / "info.csv").unlink(), "info.csv is missing"),
         (lambda root: shutil.rmtree(root / "eval" / "images"), "eval/info.csv lists 35 photos"),
         (lambda root: (root / "train" / "train.csv").write_bytes(b""), "is not a CSV"),
+        (lambda root: (root / "train" / "train.csv").write_bytes(b"\xff\xfe"), "is not a CSV"),
+        (
+            lambda root: shutil.rmtree(root / "train" / "images"),
+            "images is missing, though .*train.csv lists 20 people",
+        ),
     ],
 )
 def test_a_broken_data_root_is_told(data, break_it, says):

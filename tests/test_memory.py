@@ -2,18 +2,19 @@
 
 import copy
 import itertools
+import re
 import resource
 from pathlib import Path
 
 import pytest
 import torch
 from kills import Small, assert_as_never_stopped, ended, fork, go_on, killed_at, only, plant_small
+from test_engine import stepper
 from torch import nn
 from walks import failure, history, load_json, run_trial
 
-import engine
 import learner
-from config import load
+from engine import split_count
 from loss import CRITERIA
 from model import MODELS
 
@@ -37,7 +38,8 @@ def test_pieces_give_the_gradient_and_the_loss_of_the_whole_batch(name, micro_ba
     expected.backward()
     seen = []
     parts.register_forward_hook(lambda module, given, output: seen.append(len(output)))
-    loss = engine.gradients(parts, photos, target, criterion, micro_batch)
+    whole_step = stepper(parts, torch.optim.SGD(parts.parameters()), criterion)
+    loss = whole_step.gradients(photos, target, [13], min(micro_batch, 13))
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-6, atol=1e-6)
     for part, wanted in zip(parts.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(part.grad, wanted.grad, rtol=0, atol=1e-6)
@@ -46,12 +48,11 @@ def test_pieces_give_the_gradient_and_the_loss_of_the_whole_batch(name, micro_ba
     assert min(seen) >= 2  # a lone photo is nothing to normalise a batch by
 
 
-def test_no_piece_is_a_lone_photo():
-    assert [engine.pieces(count, 4) for count in (1, 2, 3, 4, 5, 8, 9)] == [1, 1, 1, 1, 2, 2, 3]
-    assert [engine.pieces(count, 2) for count in (1, 2, 3, 4, 5)] == [1, 1, 1, 2, 2]
-    assert engine.pieces(64, 0) == 1
-    with pytest.raises(ValueError, match="micro_batch 1 would leave batch normalisation a lone photo"):
-        load(["--micro_batch", "1"], {}, {})
+def test_no_piece_is_a_lone_photo_unless_it_is_asked_for():
+    assert [split_count(count, min(count, 4)) for count in (1, 2, 3, 4, 5, 8, 9)] == [1, 1, 1, 1, 2, 2, 3]
+    assert [split_count(count, min(count, 2)) for count in (1, 2, 3, 4, 5)] == [1, 1, 1, 2, 2]
+    assert split_count(5, 1) == 5
+    assert split_count(64, 64) == 1
 
 
 @pytest.fixture
@@ -82,40 +83,42 @@ def little_memory(monkeypatch):
 )
 def test_a_trial_whose_batch_does_not_fit_goes_on_in_pieces(drawn, small, little_memory, capsys, error):
     little_memory(8, error=error)
-    folder = run_trial(drawn, small, "--valid_batch_size", 32)
-    assert "going on from epoch 0 with at most 8 photos at once (micro_batch)" in capsys.readouterr().out
-    summary = load_json(folder, "summary.json")
-    assert (summary["status"], summary["micro_batch"], summary["valid_batch_size"]) == ("SUCCEEDED", 8, 8)
-    assert [(attempt["ended"], attempt.get("micro_batch")) for attempt in summary["attempts"]] == [
-        ("OUT_OF_MEMORY", None),
-        ("SUCCEEDED", 8),
+    folder = run_trial(drawn, small, "--valid_batch_size", 32, "--batch_size", 28)
+    said = capsys.readouterr().out
+    assert re.findall(r"the memory is full while (\w+) .*; going on with at most (\d+) photos", said) == [
+        *[("training", "13"), ("training", "7")],
+        *[("predicting", "14"), ("predicting", "7")],
     ]
-    parameters = load_json(folder, "config.json")["parameters"]
-    assert (parameters["micro_batch"], parameters["valid_batch_size"]) == (0, 32)  # as it was asked for
-    twin = run_trial(drawn, small, "--valid_batch_size", 8, "--micro_batch", 8, "--name", "twin")
+    assert [row["micro_batch"] for row in history(folder)] == [7, 7]
+    summary = load_json(folder, "summary.json")
+    assert (summary["status"], summary["micro_batch"], len(summary["attempts"])) == ("SUCCEEDED", 7, 1)
+    assert load_json(folder, "config.json")["parameters"]["micro_batch"] == 0  # as it was asked for
+    twin = run_trial(drawn, small, "--valid_batch_size", 8, "--batch_size", 28, "--micro_batch", 7, "--name", "twin")
     assert (folder / "soft.csv").read_bytes() == (twin / "soft.csv").read_bytes()
 
 
-def test_pieces_begin_with_the_epoch_that_did_not_fit_and_stay_after_a_kill(drawn, small, little_memory):
+def test_pieces_stay_small_after_a_kill(drawn, small, little_memory):
     words = ("--valid_batch_size", 32, "--epochs", 3)
     # an epoch passes 4 batches to train on, one to validate on and one held out; --resize is tried with one before
     little_memory(8, since=1 + 6 + 2)
     twin = run_trial(drawn, small, *words, "--name", "twin")
-    assert [attempt["from_epoch"] for attempt in load_json(twin, "summary.json")["attempts"]] == [0, 1]
-    assert len(history(twin)) == 3
+    first, *others = [row.get("micro_batch") for row in history(twin)]
+    assert first is None
+    assert others == [6, 6]  # a quarter of 24
     little_memory(8, since=1 + 6 + 2)
-    assert killed_at(20, drawn, small, *words)
+    assert killed_at(14, drawn, small, *words)
     assert load_json(only(small, "exp"), "summary.json")["epochs"] == 2
     go_on(drawn, small, *words)
     assert_as_never_stopped(only(small, "exp"), twin)
 
 
-def test_a_trial_that_does_not_fit_in_pieces_either_fails(drawn, small, little_memory):
-    little_memory(4)
+def test_a_trial_of_which_not_one_photo_fits_fails(drawn, small, little_memory):
+    little_memory(0, since=1)
     says = failure(drawn, small)
-    assert "error: the memory is full; lower --batch_size, --valid_batch_size or --resize. CUDA out of memory" in says
-    summary = load_json(only(small, "exp"), "summary.json")
-    assert [attempt["ended"] for attempt in summary["attempts"]] == ["OUT_OF_MEMORY", "FAILED"]
+    assert (
+        "error: the memory is full; lower --resize or take a smaller --model. a single photo does not fit: CUDA" in says
+    )
+    assert load_json(only(small, "exp"), "summary.json")["status"] == "FAILED"
 
 
 def test_another_error_is_not_tried_again(drawn, small, monkeypatch):
@@ -129,7 +132,7 @@ def test_another_error_is_not_tried_again(drawn, small, monkeypatch):
 def test_a_memory_that_is_really_full_makes_the_pieces_smaller(drawn, small, monkeypatch):
     class Wide(Small):
         def forward(self, photos):
-            self.workspace = torch.empty(len(photos), 2**23)  # 32 MiB a photo: 896 MiB for a batch of 28, 224 for 7
+            torch.empty(len(photos), 2**23)  # 32 MiB a photo: 800 MiB for a batch of 25, 416 for 13
             return super().forward(photos)
 
     monkeypatch.setitem(MODELS.entries, "small", Wide)
@@ -141,4 +144,4 @@ def test_a_memory_that_is_really_full_makes_the_pieces_smaller(drawn, small, mon
 
     assert ended(fork(work)) == 0
     summary = load_json(only(small, "exp"), "summary.json")
-    assert (summary["status"], summary["micro_batch"]) == ("SUCCEEDED", 8)
+    assert (summary["status"], summary["micro_batch"]) == ("SUCCEEDED", 13)

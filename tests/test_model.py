@@ -10,7 +10,7 @@ from torch import nn
 
 import model
 from config import Config
-from model import MODELS, build_model, fetch_weights, load_trunk, model_factory, read_weights
+from model import MODELS, build_model, fetch_weights, load_trunk, model_factory, read_weights, torchvision_names
 
 KNOBS = Config(pretrained=False, resize=(224, 224)).values()
 EACH_FAMILY = ["Efficientnet_b0", "resnet18", "vgg11", "squeezenet1_1", "mobilenet_v3_small", "googlenet", "vit_b_16"]
@@ -29,7 +29,7 @@ def test_a_model_of_each_family_gives_k_logits(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(MODELS.entries) - set(EACH_FAMILY)))
+@pytest.mark.parametrize("name", sorted({*MODELS.entries, *torchvision_names()} - set(EACH_FAMILY)))
 def test_every_model_gives_k_logits(name):
     if name.startswith("regnet"):  # computes its widths with tensors, so it cannot be built on "meta"
         assert forward(name, device="cpu", side=32).shape == (2, 18)
@@ -38,7 +38,10 @@ def test_every_model_gives_k_logits(name):
 
 
 def test_all_of_torchvision_s_classifiers_are_there():
-    assert {"resnet50", "alexnet", "densenet121", "convnext_tiny", "swin_t", "inception_v3"} <= set(MODELS.entries)
+    assert {"resnet50", "alexnet", "densenet121", "convnext_tiny", "swin_t"} <= set(torchvision_names())
+    assert not {"fcn_resnet50", "raft_small", "r3d_18"} & set(
+        torchvision_names()
+    )  # those give other things than classes
     assert {f"Efficientnet_b{i}" for i in range(8)} <= set(MODELS.entries)
 
 
@@ -46,6 +49,13 @@ def test_all_of_torchvision_s_classifiers_are_there():
 def test_an_unknown_model_gets_a_suggestion(name, near):
     with pytest.raises(ValueError, match=f"Did you mean '{near}'" if near else "unknown model"):
         model_factory(name)
+
+
+def test_the_names_listed_for_an_unknown_model_are_those_of_both_libraries():
+    with pytest.raises(
+        ValueError, match=r"Known: Efficientnet_b0, .*Efficientnet_b7, alexnet, convnext_base, .*in all"
+    ):
+        model_factory("nothing like it")
 
 
 def test_efficientnet_with_silu_computes_what_stock_efficientnet_pytorch_does():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictions import check_hard, read_soft, write_hard, write_soft
+from predictions import check_hard, read_rows, read_soft, write_hard, write_soft, write_validation
 from task import softmax
 
 IDS = ("b.jpg", "a.jpg", "001.jpg")
@@ -45,6 +45,52 @@ def test_a_soft_file_that_cannot_be_voted_with_is_refused(tmp_path, text, says):
     (tmp_path / "soft.csv").write_text(text)
     with pytest.raises(ValueError, match=says):
         read_soft(tmp_path / "soft.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,age\n01,30\n02,\n",
+        '\ufeffid,age\n"01",30\n02,""\n',  # a spreadsheet's byte-order mark
+        "id,age\r\n01,30\r\n02,\r\n",
+        "id,age\r01,30\r02,\r",
+        "id,age\n01,30\n02\n",  # what some spreadsheets make of an empty cell at the end of a row
+    ],
+)
+def test_every_spelling_of_a_csv_gives_the_same_cells(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text, newline="")
+    assert read_rows(tmp_path / "t.csv") == {2: {"id": "01", "age": "30"}, 3: {"id": "02", "age": ""}}
+
+
+def test_rows_are_known_by_the_line_that_an_editor_shows(tmp_path):
+    (tmp_path / "t.csv").write_text('id,note\n\n1,"two\nlines"\n2,x\n')
+    assert list(read_rows(tmp_path / "t.csv")) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("id,age\n1,30\n2,30,40\n", "t.csv line 3 has more cells than the 2 columns; quote its commas"),
+        ("id,age,age\n1,30,40\n", "has two columns 'age'"),
+        ('id,age\n1,"30\n', "t.csv is not a CSV: unexpected end of data"),
+        ("\nid,age\n1,30\n", "t.csv is not a CSV: its first line names no columns"),
+    ],
+)
+def test_a_csv_of_which_cells_would_be_lost_or_moved_is_refused(tmp_path, text, says):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=says):
+        read_rows(tmp_path / "t.csv")
+
+
+def test_a_validation_file_holds_the_columns_that_ensembling_learns_from(tmp_path):
+    file, labels = tmp_path / "val_soft.csv", np.array([0, 2, 1])
+    write_validation(file, IDS, np.array([0, 0, 1]), ["p", "p", "q"], labels, PROBABILITIES.astype(np.float32))
+    assert file.read_text().splitlines() == [
+        "id,fold,group,label_given,label,0,1,2",
+        "b.jpg,0,p,0,0,0.69999999,0.2,0.1",
+        "a.jpg,0,p,2,2,0.1,0.1,0.80000001",
+        "001.jpg,1,q,1,1,0.30000001,0.40000001,0.30000001",
+    ]
 
 
 def test_a_hard_file_has_the_competition_s_rows(tmp_path):

@@ -32,8 +32,8 @@ import inference
 import learner
 import run
 import train
-from config import load
 from optim import UNFIT, build_optimizer
+from sources import load
 from trial import Trial
 
 KNOBS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
@@ -316,7 +316,8 @@ def test_the_time_to_go_counts_the_epochs_of_this_process(monkeypatch, capsys):
     """Epoch 9 of 10, half done, the second since a resume: 1.5 epochs took 30 s, so 1.5 take 30 s."""
     config, _ = load(["--epochs", "10"], {}, {})
     optimizer = build_optimizer("SGD", [nn.Parameter(torch.zeros(1))], KNOBS)
-    resumed = SimpleNamespace(config=config, first=8, started=1000.0, optimizer=optimizer)
+    stepper = SimpleNamespace(optimizer=optimizer)
+    resumed = SimpleNamespace(config=config, first=8, started=1000.0, stepper=stepper)
     clock = iter([1020.0, 1030.0])
     monkeypatch.setattr(learner.time, "monotonic", lambda: next(clock))
     learner.Learner.teller(resumed, 9, [[0] * 8] * 4)(2, 0.5)

@@ -18,6 +18,7 @@ import learner
 import train
 from augment import AUGMENTATIONS
 from dataset import read
+from feed import Feed
 from predictions import read_soft
 
 PROBABILITIES = [str(number) for number in range(18)]
@@ -53,7 +54,7 @@ def test_weights_and_state_load_without_running_code(drawn, quick):
     folder = run_trial(drawn, quick)
     best = torch.load(folder / "best.pt", weights_only=True)
     last = torch.load(folder / "last.pt", weights_only=True)
-    learner = {"epoch", "model", "optimizer", "generator", "torch_generator", "cuda_generators"}
+    learner = {"epoch", "model", "optimizer", "scaler", "generator", "torch_generator", "cuda_generators"}
     assert set(last) == learner | {"history", "probabilities"}
     assert best.keys() == last["model"].keys()
 
@@ -90,14 +91,14 @@ def test_the_objective_is_the_metric_over_every_validation_photo_once(drawn, qui
 
 def test_people_who_validate_are_not_trained_on(drawn, quick, monkeypatch):
     seen = set()
-    original = learner.feed
+    original = Feed.batches
 
-    def watch(store, batches, *rest):
+    def watch(feed, batches):
         seen.update(np.concatenate(batches).tolist())
-        return original(store, batches, *rest)
+        return original(feed, batches)
 
-    monkeypatch.setattr(learner, "feed", watch)
-    monkeypatch.setattr(learner.Learner, "predict", lambda self, store, rows: np.zeros((len(rows), 18), np.float32))
+    monkeypatch.setattr(Feed, "batches", watch)
+    monkeypatch.setattr(learner.Learner, "predict", lambda self, feed, rows, what: np.full((len(rows), 18), 1 / 18))
     folder = run_trial(drawn, quick)
     validating = set(pd.read_csv(folder / "val_soft.csv", dtype=str)["group"])
     data = read(str(drawn), "auto", {"classification": "multi", "age_boundaries": (30, 60)})
@@ -143,9 +144,9 @@ def test_a_test_photo_is_seen_as_the_same_photo_is_in_validation(data, quick):
 def test_the_test_photos_are_predicted_once_with_the_best_weights(drawn, quick, monkeypatch):
     calls = []
     original = train.predict_test
-    monkeypatch.setattr(train, "predict_test", lambda run, config, data, model, prior: calls.append(
-        {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    ) or original(run, config, data, model, prior))  # fmt: skip
+    monkeypatch.setattr(train, "predict_test", lambda run, config, data, learner, prior: calls.append(
+        {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+    ) or original(run, config, data, learner, prior))  # fmt: skip
     folder = run_trial(drawn, quick, "--epochs", 3)
     assert len(calls) == 1
     for name, tensor in torch.load(folder / "best.pt", weights_only=True).items():
@@ -209,7 +210,7 @@ def test_tensorboard_has_scalars_a_figure_and_hparams(drawn, quick):
     assert len(events.Images("validation")) == 2
     content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     knobs = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert set(knobs) == {"model", "pretrained", "resize", "epochs", "batch_size", "optimizer"}
+    assert set(knobs) == {"model", "pretrained", "resize", "epochs", "batch_size", "precision", "compile", "optimizer"}
     assert knobs["optimizer"].string_value == "SGD"
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from checks.finding import FAIL, OK, WARN, Finding, failed
-from config import FIELDS, TYPES, Config, load
+from config import FIELDS, TYPES, Config
 from registry import unknown
+from sources import load
 
 JOINTS = {"&&", "||", ";", "|", "&", "|&", ";;"}
 TRAIN = "train.py"

@@ -10,8 +10,9 @@ from typing import Any
 
 from checks.command import Command, is_local, options_here
 from checks.finding import FAIL, OK, WARN, Finding
-from config import Config, convert, load
+from config import Config, convert
 from registry import unknown
+from sources import load
 
 WITH_NAMES = ("model", "criterion", "augmentation", "optimizer", "schedule", "metric")
 TYPES = (

@@ -1,0 +1,84 @@
+"""A further process of a trial on several GPUs: computes what the first one (team.py) tells it through a pipe."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from config import Config, convert
+from dataset import read
+from feed import Feed, open_feed
+from learner import prepare
+from team import Team, join
+
+
+class Follower:
+    """What an order may name."""
+
+    def __init__(self, setting: dict[str, Any]) -> None:
+        self.config = Config(**{name: convert(name, value, "team") for name, value in setting["config"].items()})
+        rank, size = setting["rank"], setting["size"]
+        if torch.cuda.is_available() and self.config.device != "cpu":
+            torch.cuda.set_device(rank)
+            device = torch.device("cuda", rank)
+        else:
+            device = torch.device("cpu")
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
+        store = torch.distributed.TCPStore("127.0.0.1", setting["port"], is_master=False)
+        join(store, rank, size, device)
+        self.data = read(self.config.data_dir, self.config.dataset, self.config.values())
+        self.learner = prepare(self.config, self.data, setting["rows"], Team(rank, size), device)
+        self.feeds: dict[str, Feed] = {}
+
+    def restore(self, file: Path) -> None:
+        self.learner.restore(file)
+
+    def load(self, weights: Path) -> None:
+        self.learner.load(weights)
+
+    def train(self, label: str, rows: np.ndarray, epoch: int, generator: torch.Tensor) -> None:
+        self.learner.generator.set_state(generator)
+        self.learner.train(self.feed(label), rows, epoch)
+
+    def predict(self, label: str, rows: np.ndarray, what: str) -> None:
+        self.learner.predict(self.feed(label), rows, what)
+
+    def feed(self, label: str) -> Feed:
+        if label not in self.feeds:
+            paths = self.data.train.paths if label == "training photos" else self.data.test.paths
+            self.feeds[label] = open_feed(paths, self.config, self.learner.stored, self.learner.device, label)
+        return self.feeds[label]
+
+
+def listen(orders: queue.Queue) -> None:
+    """Takes orders until the pipe ends, as it does when the first process dies: then nothing is left to do."""
+    while True:
+        try:
+            orders.put(pickle.load(sys.stdin.buffer))
+        except EOFError:
+            os._exit(0)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what stops the first process ends the pipe
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    orders: queue.Queue = queue.Queue()
+    threading.Thread(target=listen, args=(orders,), daemon=True).start()
+    follower = Follower(orders.get())
+    while True:
+        name, given = orders.get()
+        getattr(follower, name)(**given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""How a training step is computed fastest here: measured once per machine, model, size and batch, and kept.
+
+What is faster depends on all of them: on one CPU bf16 makes ResNet-18 twice as fast and EfficientNet slower.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from config import Config
+from engine import Stepper
+from loss import CRITERIA
+from memory import Pieces, memory_is_full
+from model import build_model
+from optim import build_optimizer
+from progress import duration
+from run import atomic
+from team import Team
+
+PRECISIONS = {"cpu": ("float32", "bf16"), "cuda": ("float32", "bf16", "fp16")}
+CPU_PHOTOS = 16  # a step of more takes proportionally longer
+ROUNDS = 3
+CLEARLY = 1.05  # how much faster another precision must be to be taken instead of float32
+HOPELESS = 4.0  # times float32's first step, after which a precision is not tried further
+COMPILE_FROM = {"cpu": 3600.0, "cuda": 600.0}  # seconds of training below which a compiler's minutes hardly pay
+
+
+def settle(config: Config, classes: int, device: torch.device, photos: int) -> Config:
+    """`config` with precision and compile settled for a training on `photos` photos, all epochs together."""
+    if "auto" not in (config.precision, config.compile):
+        return config
+    file = Path(config.cache_dir).expanduser() / "pace" / f"{key(config, classes, device)}.json"
+    known = recall(file)
+    wanted = PRECISIONS[device.type] if config.precision == "auto" else (config.precision,)
+    if any(name not in known for name in wanted):
+        known |= measure(config, classes, device, wanted)
+        remember(file, known)
+    precision = fastest({name: known[name]["seconds"] for name in wanted if "seconds" in known[name]})
+    told = ", ".join(f"{name} {describe(known[name])}" for name in wanted)
+    print(f"precision {precision}: {told}; measured on this machine once ({file})", flush=True)
+    return replace(
+        config, precision=precision, compile=settle_compile(config, classes, device, photos, precision, file)
+    )
+
+
+def settle_compile(config: Config, classes: int, device: torch.device, photos: int, precision: str, file: Path) -> str:
+    """ "true" where what compiling saves over the training is more than the seconds it takes."""
+    if config.compile != "auto":
+        return config.compile
+    known = recall(file)
+    plain = known.get(precision, {}).get("seconds", 0.0)
+    if config.processes > 1 or photos * plain < COMPILE_FROM[device.type]:
+        return "false"
+    name = f"{precision} compiled"
+    if name not in known:
+        print(f"compile: this training takes {duration(photos * plain)}; measuring whether compiling pays", flush=True)
+        known |= measure_compiled(config, classes, device, precision)
+        remember(file, known)
+    entry = known[name]
+    saved = photos * (plain - entry["seconds"]) - entry["compile_seconds"] if "seconds" in entry else 0.0
+    print(
+        f"compile {str(saved > 0).lower()}: {precision} {describe(known[precision])}, compiled {describe(entry)}"
+        + (f" after {duration(entry['compile_seconds'])} of compiling" if "seconds" in entry else ""),
+        flush=True,
+    )
+    return str(saved > 0).lower()
+
+
+def fastest(seconds: dict[str, float]) -> str:
+    best = min(seconds, key=seconds.get)
+    plain = seconds.get("float32", 0.0)
+    return "float32" if plain and plain < CLEARLY * seconds[best] else best
+
+
+def describe(entry: dict[str, Any]) -> str:
+    return f"{1 / entry['seconds']:.0f} images/s" if "seconds" in entry else f"failed ({entry['failed']})"
+
+
+def key(config: Config, classes: int, device: torch.device) -> str:
+    """Readable, and unlike for whatever may change what is fastest."""
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    height, width = config.resize
+    shown = f"{config.model.replace('/', '-')}-{height}x{width}-{config.batch_size}-{device.type}"
+    told = (machine, torch.__version__, torch.get_num_threads(), classes, config.micro_batch, config.optimizer)
+    return f"{shown}-{hashlib.sha256(repr(told).encode()).hexdigest()[:8]}"
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def recall(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):  # not yet measured, or damaged: measured again
+        return {}
+
+
+def remember(file: Path, known: dict[str, Any]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic(file, lambda scratch: scratch.write_text(json.dumps(known, indent=1)))
+    except OSError as error:
+        print(f"note: what was measured is not kept, the next trial measures again: {error}", flush=True)
+
+
+class Bench:
+    """A model of the trial's kind, and random photos to train it on."""
+
+    def __init__(self, config: Config, classes: int, device: torch.device) -> None:
+        self.config, self.device = config, device
+        knobs = config.values() | {"pretrained": False, "weights": ""}
+        self.model = build_model(config.model, classes, knobs).to(device, memory_format=torch.channels_last)
+        self.optimizer = build_optimizer(config.optimizer, list(self.model.parameters()), knobs)
+        self.count = config.batch_size if device.type == "cuda" else min(config.batch_size, CPU_PHOTOS)
+        photos = torch.rand(self.count, 3, *config.resize, device=device)
+        self.photos = photos.contiguous(memory_format=torch.channels_last)
+        self.target = torch.eye(classes, device=device)[torch.arange(self.count) % classes]
+        self.criterion = CRITERIA.build("cross_entropy", {"weights": torch.ones(classes)})
+
+    def step(self, precision: str, compiled: bool = False) -> Callable[[int], float]:
+        """A function that takes a step on that many of the photos; returns its seconds per photo."""
+        stepper = Stepper(
+            model=torch.compile(self.model) if compiled else self.model,
+            criterion=self.criterion,
+            optimizer=self.optimizer,
+            scaler=torch.amp.GradScaler(self.device.type, enabled=precision == "fp16"),
+            precision=precision,
+            pieces=Pieces(self.config.micro_batch, "measuring"),
+            team=Team(),
+        )
+
+        def timed(count: int) -> float:
+            self.model.train()
+            began = time.monotonic()
+            stepper.step(self.photos[:count], self.target[:count], [count])
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            return (time.monotonic() - began) / count
+
+        return timed
+
+
+def measure(config: Config, classes: int, device: torch.device, precisions: tuple[str, ...]) -> dict[str, Any]:
+    """{precision: {"seconds": per photo}} or {precision: {"failed": why}}; they take turns."""
+    found, steps, first = {}, {}, {}
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        bench = Bench(config, classes, device)
+        for name in precisions:
+            try:
+                steps[name] = bench.step(name)
+                first[name] = steps[name](bench.count)
+            except RuntimeError as error:
+                if memory_is_full(error) or len(precisions) == 1:
+                    raise
+                found[name] = {"failed": str(error).split("\n")[0][:100]}
+                steps.pop(name)
+        for name in [name for name in steps if first[name] > HOPELESS * next(iter(first.values()))]:
+            found[name] = {"seconds": first[name]}
+            steps.pop(name)
+        rounds = [{name: step(bench.count) for name, step in steps.items()} for _ in range(ROUNDS)]
+    return found | {name: {"seconds": statistics.median(turn[name] for turn in rounds)} for name in steps}
+
+
+def measure_compiled(config: Config, classes: int, device: torch.device, precision: str) -> dict[str, Any]:
+    """{"PRECISION compiled": {"seconds": per photo, "compile_seconds": …}} or {… {"failed": why}}."""
+    name = f"{precision} compiled"
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        bench = Bench(config, classes, device)
+        step, began = bench.step(precision, compiled=True), time.monotonic()
+        try:
+            for count in (bench.count, bench.count - 1):  # the two sizes of a trial's batches
+                step(max(count, 1))
+            compile_seconds = time.monotonic() - began
+            seconds = statistics.median(step(bench.count) for _ in range(ROUNDS))
+        except Exception as error:  # no C compiler, no Triton, a model it cannot take
+            if memory_is_full(error):
+                raise
+            return {name: {"failed": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"}}
+    return {name: {"seconds": seconds, "compile_seconds": compile_seconds}}

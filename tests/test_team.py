@@ -1,0 +1,170 @@
+"""A trial of two processes gives what one process gives, to rounding."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import PROJECT
+from walks import failure, history, run_trial, wait_for
+
+from config import Config
+from engine import Stepper
+from loss import CRITERIA
+from memory import Pieces
+from model import build_model
+from team import Team, join
+
+# neither dropout, whose numbers are each process's own, nor batch normalisation, which enlarges float32's rounding
+MODEL = ["--model", "timm/test_convnext", "--resize", "64", "--batch_size", "30", "--valid_batch_size", "11"]
+WORDS = [*MODEL, "--optimizer", "SGD", "--lr", "0.05", "--epochs", "2"]
+KNOBS = Config(resize=(32, 32), pretrained=False).values()
+
+
+@pytest.fixture
+def options(quick):
+    return [*quick[2:]]
+
+
+def steps(rank, size, port, name, criterion, out):
+    """Saves the losses of three steps on a batch of 30, and the weights after them, in float64."""
+    torch.set_num_threads(1)
+    team = Team(rank, size)
+    if size > 1:
+        store = torch.distributed.TCPStore("127.0.0.1", port, is_master=False)
+        join(store, rank, size, torch.device("cpu"))
+    torch.manual_seed(0)
+    model = build_model(name, 18, KNOBS).double().train()
+    weights = torch.linspace(0.5, 2, 18, dtype=torch.float64)
+    stepper = Stepper(
+        model=team.wrapped(model, torch.device("cpu")),
+        criterion=CRITERIA.build(criterion, KNOBS | {"weights": weights}),
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        precision="float32",
+        pieces=Pieces(0, "training"),
+        team=team,
+    )
+    photos = torch.rand(30, 3, 32, 32, dtype=torch.float64)
+    target = torch.eye(18, dtype=torch.float64)[torch.arange(30) % 18]
+    shares = team.shares(30)
+    lengths = [share.stop - share.start for share in shares]
+    losses = [stepper.step(photos[shares[rank]], target[shares[rank]], lengths) for _ in range(3)]
+    torch.save([torch.stack(losses), *model.state_dict().values()], out / f"{rank}of{size}.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "name", "criterion"), [(2, "resnet18", "cross_entropy"), (3, "timm/resnet10t", "f1")])
+def test_the_steps_of_several_processes_are_those_of_one_in_float64(size, name, criterion, tmp_path):
+    steps(0, 1, 0, name, criterion, tmp_path)
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    torch.multiprocessing.spawn(steps, (size, store.port, name, criterion, tmp_path), size)
+    expected = torch.load(tmp_path / "0of1.pt")
+    for rank in range(size):
+        for tensor, other in zip(expected, torch.load(tmp_path / f"{rank}of{size}.pt"), strict=True):
+            torch.testing.assert_close(other, tensor, rtol=1e-5, atol=1e-6)  # the logits pass in float32
+
+
+def probabilities(folder, name):
+    table = pd.read_csv(folder / name)
+    return table[[column for column in table if column.isdigit()]].to_numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--augmentation FlipAugmentation --criterion f1",
+        "--augmentation AffineAugmentation --mixup 0.4 --micro_batch 8 --class_weights balanced --views flip",
+    ],
+)
+def test_two_processes_give_the_result_of_one(drawn, options, words):
+    one, two = (
+        run_trial(drawn, options, *WORDS, *words.split(), "--processes", count, "--name", f"of{count}")
+        for count in (1, 2)
+    )
+    for row, other in zip(history(one), history(two), strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=2e-4)
+    weights, others = (torch.load(folder / "last.pt", weights_only=True)["model"] for folder in (one, two))
+    for name, tensor in weights.items():
+        torch.testing.assert_close(others[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+    for name in ("val_soft.csv", "soft.csv"):
+        np.testing.assert_allclose(probabilities(two, name), probabilities(one, name), atol=2e-3)
+        assert list(pd.read_csv(two / name).iloc[:, 0]) == list(pd.read_csv(one / name).iloc[:, 0])
+
+
+@pytest.mark.slow
+def test_a_trial_of_two_processes_goes_on_after_a_kill_as_if_it_had_not_been(drawn, options):
+    words = [*options, *WORDS, "--processes", "2"]
+    with start(drawn, words) as trial:
+        next(line for line in trial.stdout if "epoch 1/2 done" in line)
+        trial.kill()
+    with start(drawn, [*words, "--resume", "auto"]) as resumed:
+        assert "going on after epoch 1 of 2" in resumed.stdout.read()
+    assert resumed.returncode == 0
+    whole = run_trial(drawn, options, *WORDS, "--processes", 2, "--name", "whole")
+    (folder,) = (whole.parent.parent / "exp").iterdir()
+    for row, other in zip(history(whole), history(folder), strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-5)
+    np.testing.assert_allclose(probabilities(folder, "soft.csv"), probabilities(whole, "soft.csv"), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_followers_end_with_a_trial_that_is_killed(drawn, options, tmp_path):
+    with start(drawn, [*options, *WORDS, "--processes", "2", "--epochs", "500"]) as trial:
+        next(line for line in trial.stdout if "epoch 1/500 done" in line)
+        (follower,) = followers(trial.pid)
+        trial.kill()
+    wait_for(lambda: not alive(follower), 10)
+
+
+@pytest.mark.slow
+def test_a_trial_ends_with_a_follower_that_is_killed(drawn, options):
+    said = []
+    with start(drawn, [*options, *WORDS, "--processes", "2", "--epochs", "500"]) as trial:
+        for line in trial.stdout:
+            said.append(line)
+            if "epoch 1/500 done" in line:
+                (follower,) = followers(trial.pid)
+                os.kill(follower, signal.SIGKILL)
+    assert trial.returncode not in (0, None)
+    assert f"error: process {follower} of this trial ended with -9" in "".join(said)
+
+
+def start(root, words):
+    command = [sys.executable, "baseline/train.py", "--data_dir", root, *words]
+    return subprocess.Popen(
+        [str(word) for word in command], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def followers(pid):
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if "follower.py" in line]
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("count", "size"), [(7, 2), (30, 4), (8, 4), (64, 3)])
+def test_shares_cover_the_batch_begin_at_even_places_and_are_nearly_equal(count, size):
+    shares = Team(0, size).shares(count)
+    assert [row for share in shares for row in range(count)[share]] == list(range(count))
+    assert all(share.start % 2 == 0 for share in shares)
+    lengths = [share.stop - share.start for share in shares]
+    assert max(lengths) - min(lengths) <= 3
+
+
+def test_a_batch_too_small_for_the_processes_is_refused(drawn, options):
+    assert "--processes 20: a batch has 28 photos, and each process needs 2" in failure(
+        drawn, options, "--model", "resnet18", "--processes", 20, "--batch_size", 30
+    )
