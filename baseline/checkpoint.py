@@ -31,7 +31,7 @@ from trial import Trial
 
 ORPHAN_SECONDS = 300.0  # NNI starts a lost trial again while the process it lost may still be ending
 UNFINISHED = ("RUNNING", "FAILED", "INTERRUPTED")
-SETTLED = ("micro_batch", "precision", "compile")  # knobs that a trial finds out, and keeps in summary.json
+SETTLED = ("precision", "compile")  # knobs that a trial measures, and keeps in summary.json
 
 
 def choose_run(root: Path, trial: Trial, config: Config) -> Run:
@@ -82,7 +82,7 @@ def unfinished(folder: Path, config: Config) -> Run | None:
 
 
 def settled(run: Run, config: Config) -> Config:
-    """`config` with what earlier attempts found out: the fastest precision, and pieces that fit into the memory."""
+    """`config` with what earlier attempts measured."""
     return replace(config, **{name: run.summary[name] for name in SETTLED if name in run.summary})
 
 
@@ -149,7 +149,7 @@ def publish(run: Run, config: Config, data: Data, folds: Split, learner: Learner
         best_epoch=best["epoch"],
         metrics={name: value for name, value in best.items() if name.startswith(("val_", "photo_split_"))},
         images_per_second=best["images_per_second"],
-        **{name: run.history[-1][name] for name in SETTLED if name in run.history[-1]},
+        **{name: run.history[-1][name] for name in ("micro_batch",) if name in run.history[-1]},
     )
 
 

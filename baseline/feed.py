@@ -55,17 +55,25 @@ class Feed:
 
     def batches(self, batches: Batches) -> Iterator[Tensor]:
         """uint8 (B, 3, H, W) on the device for each of `batches`, channels last in memory."""
-        if self.resident is not None:
-            return self.taken(batches)
-        read = self.store.batches(batches)
-        return copied_ahead(read, self.device) if self.device.type == "cuda" else read
+        if self.device.type == "cpu":
+            return self.store.batches(batches)
+        return self.taken(batches)
+
+    def leave_device(self) -> bool:
+        """Gives the device's memory back, if any was taken; the epoch goes on from the store."""
+        left, self.resident = self.resident is not None, None
+        return left
 
     def close(self) -> None:
-        self.resident = None
+        if self.leave_device():
+            torch.cuda.empty_cache()
         self.store.close()
 
     def taken(self, batches: Batches) -> Iterator[Tensor]:
-        for rows in batches:
+        for place, rows in enumerate(batches):
+            if self.resident is None:
+                yield from copied_ahead(self.store.batches(batches[place:]), self.device)
+                return
             yield self.resident[torch.from_numpy(rows).to(self.device, non_blocking=True)].permute(0, 3, 1, 2)
 
 

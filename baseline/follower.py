@@ -8,6 +8,7 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 
 from config import Config, convert
 from dataset import read
+from engine import choose_device
 from feed import Feed, open_feed
 from learner import prepare
 from team import Team, join
@@ -27,11 +29,10 @@ class Follower:
     def __init__(self, setting: dict[str, Any]) -> None:
         self.config = Config(**{name: convert(name, value, "team") for name, value in setting["config"].items()})
         rank, size = setting["rank"], setting["size"]
-        if torch.cuda.is_available() and self.config.device != "cpu":
+        device = choose_device(self.config.device)
+        if device.type == "cuda":
             torch.cuda.set_device(rank)
             device = torch.device("cuda", rank)
-        else:
-            device = torch.device("cpu")
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
         store = torch.distributed.TCPStore("127.0.0.1", setting["port"], is_master=False)
@@ -65,7 +66,7 @@ def listen(orders: queue.Queue) -> None:
     while True:
         try:
             orders.put(pickle.load(sys.stdin.buffer))
-        except EOFError:
+        except Exception:  # the end, perhaps within an order
             os._exit(0)
 
 
@@ -74,10 +75,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     orders: queue.Queue = queue.Queue()
     threading.Thread(target=listen, args=(orders,), daemon=True).start()
-    follower = Follower(orders.get())
-    while True:
-        name, given = orders.get()
-        getattr(follower, name)(**given)
+    try:
+        follower = Follower(orders.get())
+        while True:
+            name, given = orders.get()
+            getattr(follower, name)(**given)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # not sys.exit(), which would wait for the pipe
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from dataset import Data, read
 from engine import choose_device
 from feed import open_feed
 from learner import Learner, prepare
+from memory import MemoryFullError
 from predictions import check_hard, write_hard, write_soft
 from run import Run, open_run
 from team import Team
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> None:
     given = vars(parser.parse_args(argv))
     try:
         add_predictions(given.pop("run"), {name: value for name, value in given.items() if value})
-    except (ValueError, OSError) as error:
+    except (ValueError, FloatingPointError, OSError, MemoryFullError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -60,7 +61,7 @@ def add_predictions(path: Path, changes: dict[str, str]) -> None:
         if not (path / "best.pt").is_file():
             raise ValueError(f"{path} has no best.pt: the trial ended before its first epoch did")
         config = restore(path / "config.json", pretrained=False, weights="", **changes)
-        config = replace(config, precision=run.summary["precision"], compile="false")
+        config = replace(config, precision=run.summary.get("precision", "float32"), compile="false")
         if config.threads:
             torch.set_num_threads(config.threads)
         data = read(config.data_dir, config.dataset, config.values())

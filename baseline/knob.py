@@ -43,7 +43,7 @@ def scalar(kind: type, raw: Any) -> Any:
             raise ValueError("expected true or false")
         return words[str(raw).lower()]
     if kind is str:
-        return str(raw)
+        return str(raw).lower() if isinstance(raw, bool) else str(raw)
     try:
         number = float(raw)
     except (TypeError, ValueError):

@@ -21,7 +21,7 @@ from feed import Batches, Feed, in_order, shuffled
 from loss import CRITERIA, balanced_weights
 from memory import Pieces
 from mix import Mix, build_mix
-from model import build_model, read_weights
+from model import build_model, read_weights, try_on
 from optim import SCHEDULES, Schedule, build_optimizer, schedule_name
 from progress import Progress, duration
 from task import Task
@@ -56,6 +56,9 @@ class Learner:
     def train(self, feed: Feed, rows: np.ndarray, epoch: int) -> dict[str, float]:
         """Epoch `epoch`, from 1: its history entries."""
         self.team.order("train", label=feed.label, rows=rows, epoch=epoch, generator=self.generator.get_state())
+        if self.team.size > 1:  # each its own dropout, the same when a trial goes on
+            torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_009 + self.team.rank)
+        self.stepper.pieces.spare = feed.leave_device
         batches = shuffled(rows, self.config.batch_size, self.generator)
         watch = self.teller(epoch, batches)
         began = time.monotonic()
@@ -91,6 +94,7 @@ class Learner:
             self.team.order("predict", label=feed.label, rows=rows, what=what)
         parts = np.array_split(rows, self.team.size) if shared else [rows]
         own = parts[self.team.rank if shared else 0]
+        self.predicted.spare = feed.leave_device
         photos = feed.batches(in_order(own, self.config.valid_batch_size))
         logits = predict(
             self.model,
@@ -134,6 +138,7 @@ class Learner:
             "model": self.model.state_dict(),
             "optimizer": self.stepper.optimizer.state_dict(),
             "scaler": self.stepper.scaler.state_dict(),
+            "micro_batch": self.stepper.pieces.most,
             "generator": self.generator.get_state(),
             "torch_generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -146,6 +151,7 @@ class Learner:
         self.model.load_state_dict(state["model"])
         self.stepper.optimizer.load_state_dict(state["optimizer"])
         self.stepper.scaler.load_state_dict(state["scaler"])
+        self.stepper.pieces.most = state["micro_batch"]
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch_generator"])
         if self.device.type == "cuda":  # none are stored by a CPU; another machine may have fewer GPUs
@@ -162,7 +168,7 @@ def prepare(config: Config, data: Data, rows: np.ndarray, team: Team, device: to
     torch.manual_seed(config.seed)
     model = build_model(config.model, data.task.size, config.values())
     model = model.to(device, memory_format=torch.channels_last)
-    try_on(model, config, device)
+    try_on(model, config.model, config.resize, device)
     targets = torch.from_numpy(data.train.target)
     balanced = config.class_weights == "balanced"
     weights = balanced_weights(targets[rows]) if balanced else torch.ones(data.task.size)
@@ -175,7 +181,7 @@ def prepare(config: Config, data: Data, rows: np.ndarray, team: Team, device: to
         generator=torch.Generator().manual_seed(config.seed),
         model=model,
         stepper=Stepper(
-            model=torch.compile(model) if config.compile == "true" else team.wrapped(model, device),
+            model=torch.compile(model) if config.compile == "true" and team.size == 1 else team.wrapped(model, device),
             criterion=CRITERIA.build(config.criterion, knobs),
             optimizer=build_optimizer(config.optimizer, list(model.parameters()), knobs),
             scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
@@ -191,15 +197,3 @@ def prepare(config: Config, data: Data, rows: np.ndarray, team: Team, device: to
         predicted=Pieces(0, "predicting"),
         targets=targets.to(device),
     )
-
-
-@torch.inference_mode()
-def try_on(model: nn.Module, config: Config, device: torch.device) -> None:
-    """Raises ValueError where the model cannot take photos of the configured size."""
-    try:
-        model.eval()(torch.zeros(2, 3, *config.resize, device=device))
-    except (RuntimeError, AssertionError, ValueError) as error:  # each library refuses in its own way
-        height, width = config.resize
-        raise ValueError(
-            f"{config.model} cannot take photos of {height} x {width}: {error}. Change --resize"
-        ) from error

@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import torch
 
-FULL = ("allocate memory", "bad_alloc", "ALLOC_FAILED")  # in the text of a RuntimeError: torch on a CPU, cuDNN, cuBLAS
+# in the text of a RuntimeError: torch on a CPU and a GPU, cuBLAS, cuDNN with too little room to work in
+FULL = ("allocate memory", "bad_alloc", "ALLOC_FAILED", "out of memory", "unable to find an engine")
 Result = TypeVar("Result")
 
 
 class MemoryFullError(Exception):
-    """Not even one photo fits into the memory."""
+    """The memory is full, and nothing is left to try."""
 
 
 def memory_is_full(error: BaseException) -> bool:
@@ -26,11 +27,12 @@ class Pieces:
 
     def __init__(self, most: int, what: str) -> None:
         self.most, self.what = most, what
+        self.spare: Callable[[], bool] = lambda: False  # gives memory back that is not needed; False if there is none
 
-    def fitting(self, count: int, work: Callable[[int], Result]) -> Result:
+    def fitting(self, count: int, work: Callable[[int], Result], only_once: bool = False) -> Result:
         """work(most photos at once) of a batch of `count`, again with half as many each time the memory is full.
 
-        Raises MemoryFullError where a single photo does not fit.
+        Raises MemoryFullError where a single photo does not fit, or where it may be tried `only_once`.
         """
         while True:
             most = min(self.most or count, count)
@@ -39,11 +41,19 @@ class Pieces:
             except (RuntimeError, MemoryError) as error:
                 if not memory_is_full(error):
                     raise
-                reason = str(error).split("\n")[0] or type(error).__name__
+                said = (str(error) or type(error).__name__).splitlines()[0]
+                reason = f"the memory is full while {self.what} ({said})"
+                if only_once:
+                    raise MemoryFullError(f"{reason}; pass a --micro_batch of less than {most}") from error
                 if most == 1:
-                    raise MemoryFullError(f"a single photo does not fit: {reason}") from error
+                    raise MemoryFullError(
+                        f"{reason}, even one photo at once; lower --resize or take a smaller --model"
+                    ) from error
             # only here, where the error is gone, is nothing left that holds the model's activations
             gc.collect()
+            if spared := self.spare():
+                print(f"{reason}; the photos leave the device's memory", flush=True)
             torch.cuda.empty_cache()
-            self.most = (most + 1) // 2
-            print(f"the memory is full while {self.what} ({reason}); going on with at most {self.most} photos at once")
+            if not spared:
+                self.most = (most + 1) // 2
+                print(f"{reason}; going on with at most {self.most} photos at once", flush=True)

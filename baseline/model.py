@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from memory import memory_is_full
 from registry import Registry, call, unknown
 
 MODELS = Registry("model")
@@ -173,3 +174,14 @@ def load_trunk(module: nn.Module, state: State, source: str, out_features: int) 
         )
     layer = f"; new: {', '.join(sorted(new))}" if new else ""
     print(f"started from {source}: {len(own) - len(new)} tensors{layer}", flush=True)
+
+
+@torch.inference_mode()
+def try_on(model: nn.Module, name: str, size: tuple[int, int], device: torch.device) -> None:
+    """Raises ValueError where `model` cannot take photos of `size` (H, W)."""
+    try:
+        model.eval()(torch.zeros(2, 3, *size, device=device))
+    except (RuntimeError, AssertionError, ValueError) as error:  # each library refuses in its own way
+        if memory_is_full(error):
+            raise
+        raise ValueError(f"{name} cannot take photos of {size[0]} x {size[1]}: {error}. Change --resize") from error

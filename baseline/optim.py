@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -40,9 +39,8 @@ def build_optimizer(name: str, parameters: list[torch.nn.Parameter], knobs: dict
     kind = optimizer_class(name)
     accepted = inspect.signature(kind).parameters
     given = {key: knobs[key] for key in ("lr", "momentum", "weight_decay") if key in accepted}
-    if "fused" in accepted:
-        with suppress(RuntimeError):  # not on every device
-            return kind(parameters, **given, fused=True)
+    if "fused" in accepted and not (name == "Adagrad" and parameters[0].is_cuda):  # whose kernel is for CPUs alone
+        given["fused"] = True
     return kind(parameters, **given)
 
 

@@ -5,12 +5,14 @@ What is faster depends on all of them: on one CPU bf16 makes ResNet-18 twice as 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from config import Config
 from engine import Stepper
 from loss import CRITERIA
 from memory import Pieces, memory_is_full
-from model import build_model
+from model import build_model, try_on
 from optim import build_optimizer
 from progress import duration
 from run import atomic
@@ -30,56 +32,77 @@ from team import Team
 PRECISIONS = {"cpu": ("float32", "bf16"), "cuda": ("float32", "bf16", "fp16")}
 CPU_PHOTOS = 16  # a step of more takes proportionally longer
 ROUNDS = 3
-CLEARLY = 1.05  # how much faster another precision must be to be taken instead of float32
+CLEARLY = 1.05  # how much faster a precision must be to be taken instead of an earlier one
 HOPELESS = 4.0  # times float32's first step, after which a precision is not tried further
 COMPILE_FROM = {"cpu": 3600.0, "cuda": 600.0}  # seconds of training below which a compiler's minutes hardly pay
 
 
-def settle(config: Config, classes: int, device: torch.device, photos: int) -> Config:
-    """`config` with precision and compile settled for a training on `photos` photos, all epochs together."""
+def settle(config: Config, classes: int, device: torch.device, photos: int, processes: int = 1) -> Config:
+    """`config` with precision and compile settled for a training on `photos` photos, all epochs together.
+
+    Several processes train without a compiler. Raises ValueError where the model takes no photos of this size, or
+    no step can be taken at all.
+    """
+    if processes > 1 and config.compile == "auto":
+        config = replace(config, compile="false")
     if "auto" not in (config.precision, config.compile):
         return config
     file = Path(config.cache_dir).expanduser() / "pace" / f"{key(config, classes, device)}.json"
-    known = recall(file)
     wanted = PRECISIONS[device.type] if config.precision == "auto" else (config.precision,)
-    if any(name not in known for name in wanted):
-        known |= measure(config, classes, device, wanted)
-        remember(file, known)
-    precision = fastest({name: known[name]["seconds"] for name in wanted if "seconds" in known[name]})
-    told = ", ".join(f"{name} {describe(known[name])}" for name in wanted)
-    print(f"precision {precision}: {told}; measured on this machine once ({file})", flush=True)
-    return replace(
-        config, precision=precision, compile=settle_compile(config, classes, device, photos, precision, file)
-    )
+    with alone(file):
+        known = recall(file)
+        if any(name not in known for name in wanted) or not any("seconds" in known[name] for name in wanted):
+            known |= measure(config, classes, device, wanted)
+            remember(file, known)
+        precision = fastest({name: known[name]["seconds"] for name in wanted if "seconds" in known[name]})
+        told = ", ".join(f"{name} {describe(known[name])}" for name in wanted)
+        print(f"precision {precision}: {told}; measured on this machine once ({file})", flush=True)
+        config = replace(config, precision=precision)
+        return replace(config, compile=settle_compile(config, classes, device, photos, file, known))
 
 
-def settle_compile(config: Config, classes: int, device: torch.device, photos: int, precision: str, file: Path) -> str:
+def settle_compile(
+    config: Config, classes: int, device: torch.device, photos: int, file: Path, known: dict[str, Any]
+) -> str:
     """ "true" where what compiling saves over the training is more than the seconds it takes."""
-    if config.compile != "auto":
-        return config.compile
-    known = recall(file)
-    plain = known.get(precision, {}).get("seconds", 0.0)
-    if config.processes > 1 or photos * plain < COMPILE_FROM[device.type]:
-        return "false"
-    name = f"{precision} compiled"
+    plain = known[config.precision]["seconds"]
+    if config.compile != "auto" or photos * plain < COMPILE_FROM[device.type]:
+        return config.compile.replace("auto", "false")
+    name = f"{config.precision} compiled"
     if name not in known:
         print(f"compile: this training takes {duration(photos * plain)}; measuring whether compiling pays", flush=True)
-        known |= measure_compiled(config, classes, device, precision)
+        known |= measure_compiled(config, classes, device)
         remember(file, known)
     entry = known[name]
     saved = photos * (plain - entry["seconds"]) - entry["compile_seconds"] if "seconds" in entry else 0.0
     print(
-        f"compile {str(saved > 0).lower()}: {precision} {describe(known[precision])}, compiled {describe(entry)}"
-        + (f" after {duration(entry['compile_seconds'])} of compiling" if "seconds" in entry else ""),
+        f"compile {str(saved > 0).lower()}: {config.precision} {describe(known[config.precision])}, compiled"
+        f" {describe(entry)}" + (f" after {duration(entry['compile_seconds'])}" if "seconds" in entry else ""),
         flush=True,
     )
     return str(saved > 0).lower()
 
 
 def fastest(seconds: dict[str, float]) -> str:
-    best = min(seconds, key=seconds.get)
-    plain = seconds.get("float32", 0.0)
-    return "float32" if plain and plain < CLEARLY * seconds[best] else best
+    """The fastest of `seconds`, which are in order of preference: a later one must be clearly faster to be taken."""
+    best, *others = seconds
+    for name in others:
+        best = name if seconds[best] > CLEARLY * seconds[name] else best
+    return best
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """One trial of the machine measures at a time; the others take what it finds."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(file.with_suffix(".lock"), "w")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:  # where nothing can be kept, each measures for itself, and says so
+        yield
+        return
+    with lock:
+        yield
 
 
 def describe(entry: dict[str, Any]) -> str:
@@ -112,7 +135,6 @@ def recall(file: Path) -> dict[str, Any]:
 
 def remember(file: Path, known: dict[str, Any]) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         atomic(file, lambda scratch: scratch.write_text(json.dumps(known, indent=1)))
     except OSError as error:
         print(f"note: what was measured is not kept, the next trial measures again: {error}", flush=True)
@@ -156,32 +178,40 @@ class Bench:
 
 
 def measure(config: Config, classes: int, device: torch.device, precisions: tuple[str, ...]) -> dict[str, Any]:
-    """{precision: {"seconds": per photo}} or {precision: {"failed": why}}; they take turns."""
+    """{precision: {"seconds": per photo}} or {precision: {"failed": why}}; they take turns. Raises ValueError."""
     found, steps, first = {}, {}, {}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         bench = Bench(config, classes, device)
+        try_on(bench.model, config.model, config.resize, device)
         for name in precisions:
+            step = bench.step(name)
             try:
-                steps[name] = bench.step(name)
-                first[name] = steps[name](bench.count)
-            except RuntimeError as error:
-                if memory_is_full(error) or len(precisions) == 1:
+                first[name] = step(bench.count)
+                steps[name] = step
+            except Exception as error:  # each library refuses in its own way
+                if memory_is_full(error):
                     raise
-                found[name] = {"failed": str(error).split("\n")[0][:100]}
-                steps.pop(name)
+                found[name] = {"failed": str(error).split("\n")[0][:100] or type(error).__name__}
+        if not steps:
+            raise ValueError(
+                f"{config.model} takes no training step: "
+                + ", ".join(f"{name} {describe(found[name])}" for name in precisions)
+            )
         for name in [name for name in steps if first[name] > HOPELESS * next(iter(first.values()))]:
             found[name] = {"seconds": first[name]}
             steps.pop(name)
         rounds = [{name: step(bench.count) for name, step in steps.items()} for _ in range(ROUNDS)]
-    return found | {name: {"seconds": statistics.median(turn[name] for turn in rounds)} for name in steps}
+    del bench, step, steps
+    torch.cuda.empty_cache()
+    return found | {name: {"seconds": statistics.median(turn[name] for turn in rounds)} for name in rounds[0]}
 
 
-def measure_compiled(config: Config, classes: int, device: torch.device, precision: str) -> dict[str, Any]:
+def measure_compiled(config: Config, classes: int, device: torch.device) -> dict[str, Any]:
     """{"PRECISION compiled": {"seconds": per photo, "compile_seconds": …}} or {… {"failed": why}}."""
-    name = f"{precision} compiled"
+    name = f"{config.precision} compiled"
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         bench = Bench(config, classes, device)
-        step, began = bench.step(precision, compiled=True), time.monotonic()
+        step, began = bench.step(config.precision, compiled=True), time.monotonic()
         try:
             for count in (bench.count, bench.count - 1):  # the two sizes of a trial's batches
                 step(max(count, 1))
@@ -191,4 +221,6 @@ def measure_compiled(config: Config, classes: int, device: torch.device, precisi
             if memory_is_full(error):
                 raise
             return {name: {"failed": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"}}
+    del bench, step
+    torch.cuda.empty_cache()
     return {name: {"seconds": seconds, "compile_seconds": compile_seconds}}

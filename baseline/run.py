@@ -80,15 +80,15 @@ class Run:
         begun = {"started": datetime.now().astimezone().isoformat(timespec="seconds"), "host": socket.gethostname()}
         return [*earlier, begun | {"from_epoch": 0, "ended": "RUNNING"} | entries]
 
+    def end(self, status: str, **entries: Any) -> None:
+        self.update(status=status, attempts=self.attempts(ended=status), **entries)
+
     @contextmanager
     def recording(self, ending: Callable[[], tuple[str, str]]) -> Iterator[None]:
         """Keeps summary.json's status true however the block ends: RUNNING, then how it ended and why.
 
         ending() tells the status of a trial that is told to stop, and why.
         """
-
-        def end(status: str, **entries: Any) -> None:
-            self.update(status=status, attempts=self.attempts(ended=status), **entries)
 
         self.zero = time.monotonic() - self.summary.get("seconds", 0)
         self.summary.pop("error", None)
@@ -98,14 +98,16 @@ class Run:
             yield
         except KeyboardInterrupt:
             status, reason = ending()
-            end(status, error=reason)
+            self.end(status, error=reason)
             raise
         except BaseException as error:
             trace = traceback.format_exc()
             atomic(self.path / "traceback.txt", lambda file: file.write_text(trace))
-            end("FAILED", error=f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+            self.end(
+                "FAILED", error=f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            )
             raise
-        end("SUCCEEDED")
+        self.end("SUCCEEDED")
 
 
 def create_run(root: Path, experiment: str, trial: str) -> Run:

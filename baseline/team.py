@@ -13,6 +13,8 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -68,19 +70,39 @@ class Team:
         parts = [part[:length] for part, length in zip(parts, lengths, strict=True)]
         return torch.cat([*parts[: self.rank], mine, *parts[self.rank + 1 :]])
 
-    def close(self) -> None:
-        """Ends the followers, which wait for an order."""
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Ends the followers. Raises ChildProcessError where one that ended too early is the reason of `error`."""
+        lost = self.lost(patience=1) if isinstance(error, (RuntimeError, OSError)) else ""
         self.ending = True
         for follower in self.followers:
-            follower.stdin.close()
+            with suppress(OSError):
+                follower.stdin.close()
             follower.wait()
         if self.followers:
             torch.distributed.destroy_process_group()
-            self.followers = []
+        if lost:
+            raise ChildProcessError(lost) from error
+
+    def lost(self, patience: float) -> str:
+        """Which followers have ended after `patience` seconds, and how; empty if none has."""
+        with suppress(subprocess.TimeoutExpired):
+            for follower in self.followers:
+                follower.wait(patience)
+        ended = [follower for follower in self.followers if follower.poll() is not None]
+        said = ", ".join(f"process {follower.pid} of this trial ended with {follower.returncode}" for follower in ended)
+        return f"{said}; what it said is above" if said else ""
 
 
-def gather_team(processes: int, config: Config, device: torch.device, rows: np.ndarray) -> Team:
-    """A team of `processes`, led by this one, that will train on `rows`. Raises ValueError where it cannot be had."""
+def gather_team(
+    processes: int, config: Config, device: torch.device, rows: np.ndarray, fail: Callable[[str], None]
+) -> Team:
+    """A team of `processes`, led by this one, that will train on `rows`. Raises ValueError where it cannot be had.
+
+    fail(reason) is told before this process ends itself, because it waits on its GPU for one that is lost.
+    """
     team = Team(0, processes)
     if processes == 1:
         return team
@@ -92,7 +114,7 @@ def gather_team(processes: int, config: Config, device: torch.device, rows: np.n
             f"--processes {processes}: a batch has {smallest} photos, and each process needs 2; raise --batch_size"
         )
     if config.compile == "true":
-        raise ValueError("--compile true is for one process; pass --compile false or --processes 1")
+        print("note: several processes train without --compile true", flush=True)
     # the weights to start from are the leader's
     setting = {"config": config.values() | {"pretrained": False, "weights": ""}, "rows": rows}
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -100,7 +122,7 @@ def gather_team(processes: int, config: Config, device: torch.device, rows: np.n
         command = [sys.executable, str(Path(__file__).with_name("follower.py"))]
         follower = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         team.followers.append(follower)
-        threading.Thread(target=end_with, args=(follower, team), daemon=True).start()
+        threading.Thread(target=end_with, args=(follower, team, fail), daemon=True).start()
         pickle.dump(setting | {"rank": rank, "size": processes, "port": store.port}, follower.stdin)
         follower.stdin.flush()
     join(store, 0, processes, device)
@@ -112,12 +134,14 @@ def join(store: torch.distributed.TCPStore, rank: int, size: int, device: torch.
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
 
 
-def end_with(follower: subprocess.Popen, team: Team) -> None:
-    """Ends this process where a follower ends too early: it would wait for it in vain."""
-    status = follower.wait()
+def end_with(follower: subprocess.Popen, team: Team, fail: Callable[[str], None]) -> None:
+    """Ends this process where a follower ends too early and it does not end by itself: it may wait on its GPU."""
+    follower.wait()
+    lost = team.lost(patience=LAST_WORDS_SECONDS)
+    threading.Event().wait(LAST_WORDS_SECONDS)
     if not team.ending:
-        print(f"error: process {follower.pid} of this trial ended with {status}; what it said is above", flush=True)
-        threading.Event().wait(LAST_WORDS_SECONDS)  # most often this process fails as well, and says more
+        print(f"error: {lost}", flush=True)
+        fail(lost)
         os._exit(1)
 
 

@@ -56,11 +56,11 @@ def main(argv: list[str]) -> None:
         if run:
             print(f"{run.summary.get('error', 'told to stop')}; {farewell(run)}", flush=True)
         die_of_interrupt()
-    except (ValueError, FloatingPointError, OSError) as error:
+    except (ValueError, FloatingPointError, OSError, MemoryFullError) as error:
         sys.exit(f"error: {error}")
-    except (RuntimeError, MemoryError, MemoryFullError) as error:
+    except (RuntimeError, MemoryError) as error:
         if memory_is_full(error):
-            sys.exit(f"error: the memory is full; lower --resize or take a smaller --model. {error}")
+            sys.exit(f"error: the memory is full; lower --batch_size or --resize, or take a smaller --model. {error}")
         raise
 
 
@@ -97,15 +97,7 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
     if config.threads:
         torch.set_num_threads(config.threads)
     data = read(config.data_dir, config.dataset, config.values())
-    folds = split(
-        data.train.ids,
-        data.train.groups,
-        data.train.strata,
-        val_ratio=config.val_ratio,
-        fold=config.fold,
-        split_seed=config.split_seed,
-        photo_holdout=config.photo_holdout,
-    )
+    folds = divide(config, data)
     prior = data.train.target[folds.train].mean(axis=0)
     if begun := (run.path / "last.pt").is_file():
         check_data(run.path, data, folds)
@@ -113,13 +105,13 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
         describe(run, config, overrides, data, folds, prior)
     announce(config, data, folds)
     device = choose_device(config.device)
-    config = settle(settled(run, config), data.task.size, device, config.epochs * len(folds.train))
-    run.summary |= {"precision": config.precision, "compile": config.compile}
+    processes = config.processes or (gpus_given() if device.type == "cuda" else 1)
+    config = settle(settled(run, config), data.task.size, device, config.epochs * len(folds.train), processes)
+    run.update(precision=config.precision, compile=config.compile)
     start = replace(config, pretrained=False, weights="") if begun else config  # last.pt has the weights
-    with closing(gather_team(team_size(config, device), config, device, folds.train)) as team:
-        learner = prepare(
-            start, data, folds.train, team, device
-        )  # before decoding, in vain where weights cannot be had
+    with gather_team(processes, config, device, folds.train, lambda why: run.end("FAILED", error=why)) as team:
+        # before decoding, which is in vain where weights cannot be had
+        learner = prepare(start, data, folds.train, team, device)
         with closing(open_feed(data.train.paths, config, learner.stored, device, "training photos")) as feed:
             folds = leave_unreadable(run, config, data, folds, feed.unreadable)
             probabilities = go_on(trial, run, config, data, folds, learner) if begun else None
@@ -129,17 +121,30 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> 
                 train_and_validate(trial, config, data, folds, feed, learner, run, writer)
                 best = scores(best_epoch(run, config))
                 events.write_hparams(writer, searched(config, trial), best)
-        if data.test is not None:
-            learner.load(run.path / "best.pt")
-            predict_test(run, config, data, learner, prior)
-        else:
-            print(f"{data.root} has no eval part: no soft.csv and no hard.csv", flush=True)
+        predict_best(run, config, data, learner, prior)
     trial.finish(objective(best, config))
     print(f"best: epoch {run.summary['best_epoch']}, {show(best)}", flush=True)
 
 
-def team_size(config: Config, device: torch.device) -> int:
-    return config.processes or (gpus_given() if device.type == "cuda" else 1)
+def divide(config: Config, data: Data) -> Split:
+    return split(
+        data.train.ids,
+        data.train.groups,
+        data.train.strata,
+        val_ratio=config.val_ratio,
+        fold=config.fold,
+        split_seed=config.split_seed,
+        photo_holdout=config.photo_holdout,
+    )
+
+
+def predict_best(run: Run, config: Config, data: Data, learner: Learner, prior: np.ndarray) -> None:
+    """soft.csv and hard.csv with the best epoch's weights, where there are test photos."""
+    if data.test is None:
+        print(f"{data.root} has no eval part: no soft.csv and no hard.csv", flush=True)
+        return
+    learner.load(run.path / "best.pt")
+    predict_test(run, config, data, learner, prior)
 
 
 def go_on(trial: Trial, run: Run, config: Config, data: Data, folds: Split, learner: Learner) -> np.ndarray:
@@ -209,9 +214,8 @@ def train_and_validate(
         except FloatingPointError as error:
             kept = f"best.pt keeps epoch {run.summary['best_epoch']}" if run.history else "no epoch ended before it"
             rate = learner.stepper.optimizer.param_groups[0]["lr"]
-            raise FloatingPointError(
-                f"epoch {epoch}: {error} at learning rate {rate:g}; {kept}. Try a lower --lr"
-            ) from error
+            advice = "Try a lower --lr" + (", or --precision bf16 or float32" if config.precision == "fp16" else "")
+            raise FloatingPointError(f"epoch {epoch}: {error} at learning rate {rate:g}; {kept}. {advice}") from error
         metrics = measure(data, folds.validation, probabilities)
         row |= {f"val_{name}": value for name, value in metrics.items()}
         if len(folds.holdout):

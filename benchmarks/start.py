@@ -3,9 +3,10 @@
     python benchmarks/start.py [--people 2700] [--rounds 5] [--out benchmarks/start.md]
 
 The trials are real ones on as many people as the competition has (20 drawn ones over and over), their photos
-decoded before. A start is the time to the end of step 1, less one step: the second, so that what a first step takes
-longer counts too. Imports and trials take turns (A B A B), with --threads 1. Beside each time are the seconds of
-processor it took, which other work on the machine lengthens less.
+decoded and their precision measured before. A start is the time to the end of step 1, less one step: the second, so
+that what a first step takes longer counts too. Imports and trials take turns (A B A B), with --threads 1 and --compile
+false, as compiling is a matter of its own. Beside each time are the seconds of processor it took, which other work on
+the machine lengthens less.
 """
 
 from __future__ import annotations
@@ -115,16 +116,8 @@ def trial(folder: Path, model: str, *options: str, under_nni: bool = False) -> t
     """From exec to the end of the first step, the second step, and what stood on stderr."""
     command = [sys.executable, *options, HOME / "baseline" / "train.py", "--data_dir", folder / "data"]
     command += ["--model", model, "--pretrained", "false", "--resize", str(SIDE), "--batch_size", "8", "--threads", "1"]
-    command += [
-        "--device",
-        "cpu",
-        "--log_interval",
-        "1",
-        "--cache_dir",
-        folder / "cache",
-        "--model_dir",
-        folder / "runs",
-    ]
+    command += ["--device", "cpu", "--compile", "false", "--log_interval", "1"]
+    command += ["--cache_dir", folder / "cache", "--model_dir", folder / "runs"]
     environment = os.environ | (nni_environment(folder) if under_nni else {})
     ended: list[Seconds] = []
     with open(folder / "errors.txt", "w+") as errors:

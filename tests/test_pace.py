@@ -1,6 +1,7 @@
 """What is measured about the speed of a step, and what is made of it."""
 
 import json
+import threading
 import time
 from dataclasses import replace
 
@@ -65,6 +66,7 @@ def test_float32_stays_where_another_precision_is_hardly_faster():
     assert fastest({"float32": 1.04, "bf16": 1.0}) == "float32"
     assert fastest({"float32": 1.06, "bf16": 1.0}) == "bf16"
     assert fastest({"float32": 3.0, "bf16": 2.0, "fp16": 1.0}) == "fp16"
+    assert fastest({"float32": 3.0, "bf16": 1.0, "fp16": 0.99}) == "bf16"  # whose range is float32's
 
 
 def test_a_hopeless_precision_takes_one_step(planted):
@@ -81,6 +83,41 @@ def test_a_precision_that_fails_is_not_taken_and_told(planted, capsys):
     assert "bf16 failed (not implemented for BFloat16)" in capsys.readouterr().out
 
 
+def test_a_model_that_takes_no_step_is_refused_with_the_reasons_and_measured_anew(planted):
+    config, slow, _ = planted
+    slow[torch.bfloat16] = RuntimeError("not for BFloat16")
+    settle(config, 4, CPU, 1000)
+    with pytest.raises(ValueError, match=r"sleepy takes no training step: bf16 failed \(not for BFloat16\)"):
+        settle(replace(config, precision="bf16", compile="auto"), 4, CPU, 1000)
+    slow[torch.bfloat16] = 2
+    assert settle(replace(config, precision="bf16", compile="auto"), 4, CPU, 1000).precision == "bf16"
+
+
+def test_a_size_that_the_model_cannot_take_is_named(planted):
+    config, _, _ = planted
+    with pytest.raises(ValueError, match="alexnet cannot take photos of 8 x 8: .* Change --resize"):
+        settle(replace(config, model="alexnet"), 4, CPU, 1000)
+
+
+def test_several_processes_train_without_a_compiler(planted, monkeypatch):
+    config, _, _ = planted
+    monkeypatch.setitem(pace.COMPILE_FROM, "cpu", 0.0)
+    monkeypatch.setattr(torch, "compile", lambda model: 1 / 0)
+    assert settle(replace(config, compile="auto"), 4, CPU, 10**9, processes=2).compile == "false"
+
+
+def test_of_trials_that_start_together_one_measures(planted, monkeypatch):
+    config, _, _ = planted
+    benches, bench = [], pace.Bench
+    monkeypatch.setattr(pace, "Bench", lambda *given: benches.append(given) or bench(*given))
+    trials = [threading.Thread(target=settle, args=(config, 4, CPU, 1000)) for _ in range(3)]
+    for trial in trials:
+        trial.start()
+    for trial in trials:
+        trial.join()
+    assert len(benches) == 1
+
+
 def test_a_given_precision_is_neither_measured_nor_changed(planted):
     config, _, forwards = planted
     given = replace(config, precision="bf16")
@@ -91,7 +128,7 @@ def test_a_given_precision_is_neither_measured_nor_changed(planted):
 def test_a_damaged_record_is_measured_again_and_one_that_cannot_be_kept_is_told(planted, tmp_path, capsys):
     config, _, forwards = planted
     settle(config, 4, CPU, 1000)
-    (file,) = (tmp_path / "cache" / "pace").iterdir()
+    (file,) = (tmp_path / "cache" / "pace").glob("*.json")
     file.write_text("{")
     forwards.clear()
     settle(config, 4, CPU, 1000)
@@ -161,10 +198,9 @@ def test_what_was_measured_is_in_the_summary_and_stays_when_a_trial_goes_on(draw
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # torch's compiler warns of itself
 def test_a_compiled_trial_gives_the_result_of_a_plain_one(drawn, quick):
-    plain = run_trial(drawn, quick, "--optimizer", "SGD", "--epochs", 1, "--name", "plain")
-    words = [word if word != "false" or quick[at - 1] != "--compile" else "true" for at, word in enumerate(quick)]
-    compiled = run_trial(drawn, words, "--optimizer", "SGD", "--epochs", 1, "--name", "compiled")
+    words = "--model timm/test_convnext --resize 64 --optimizer SGD --epochs 1 --compile".split()  # has no dropout
+    plain, compiled = (run_trial(drawn, quick, *words, given, "--name", given) for given in ("false", "true"))
     ends = [torch.load(folder / "best.pt", weights_only=True) for folder in (plain, compiled)]
     assert list(ends[0]) == list(ends[1])
     for name, tensor in ends[0].items():
-        torch.testing.assert_close(ends[1][name], tensor, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(ends[1][name], tensor, rtol=1e-2, atol=1e-3)

@@ -4,18 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import PROJECT
-from walks import failure, history, run_trial, wait_for
+from walks import failure, history, load_json, run_trial, wait_for
 
 from config import Config
 from engine import Stepper
 from loss import CRITERIA
-from memory import Pieces
+from memory import MemoryFullError, Pieces
 from model import build_model
 from team import Team, join
 
@@ -99,14 +100,15 @@ def test_two_processes_give_the_result_of_one(drawn, options, words):
 
 @pytest.mark.slow
 def test_a_trial_of_two_processes_goes_on_after_a_kill_as_if_it_had_not_been(drawn, options):
-    words = [*options, *WORDS, "--processes", "2"]
+    dropout = ["--model", "squeezenet1_1", "--resize", "32", "--batch_size", "26"]  # shares of unlike length
+    words = [*dropout, "--epochs", "2", "--processes", "2", *options]
     with start(drawn, words) as trial:
         next(line for line in trial.stdout if "epoch 1/2 done" in line)
         trial.kill()
     with start(drawn, [*words, "--resume", "auto"]) as resumed:
         assert "going on after epoch 1 of 2" in resumed.stdout.read()
     assert resumed.returncode == 0
-    whole = run_trial(drawn, options, *WORDS, "--processes", 2, "--name", "whole")
+    whole = run_trial(drawn, words, "--name", "whole")
     (folder,) = (whole.parent.parent / "exp").iterdir()
     for row, other in zip(history(whole), history(folder), strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-5)
@@ -132,7 +134,17 @@ def test_a_trial_ends_with_a_follower_that_is_killed(drawn, options):
                 (follower,) = followers(trial.pid)
                 os.kill(follower, signal.SIGKILL)
     assert trial.returncode not in (0, None)
-    assert f"error: process {follower} of this trial ended with -9" in "".join(said)
+    assert f"error: process {follower} of this trial ended with -9" in said[-1]
+    (folder,) = (Path(options[-1]) / "exp").iterdir()
+    assert load_json(folder, "summary.json")["status"] == "FAILED"
+
+
+def test_a_full_memory_in_a_team_is_told_and_not_tried_again():
+    def work(most):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(MemoryFullError, match=r"full while training \(CUDA .* pass a --micro_batch of less than 16"):
+        Pieces(0, "training").fitting(16, work, only_once=True)
 
 
 def start(root, words):

@@ -54,7 +54,16 @@ def test_weights_and_state_load_without_running_code(drawn, quick):
     folder = run_trial(drawn, quick)
     best = torch.load(folder / "best.pt", weights_only=True)
     last = torch.load(folder / "last.pt", weights_only=True)
-    learner = {"epoch", "model", "optimizer", "scaler", "generator", "torch_generator", "cuda_generators"}
+    learner = {
+        "epoch",
+        "model",
+        "optimizer",
+        "scaler",
+        "micro_batch",
+        "generator",
+        "torch_generator",
+        "cuda_generators",
+    }
     assert set(last) == learner | {"history", "probabilities"}
     assert best.keys() == last["model"].keys()
 

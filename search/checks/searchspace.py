@@ -14,7 +14,7 @@ from config import Config, convert
 from registry import unknown
 from sources import load
 
-WITH_NAMES = ("model", "criterion", "augmentation", "optimizer", "schedule", "metric")
+WITH_NAMES = ("model", "criterion", "augmentation", "optimizer", "schedule", "metric", "views")
 TYPES = (
     *("choice", "randint", "uniform", "quniform", "loguniform", "qloguniform"),
     *("normal", "qnormal", "lognormal", "qlognormal"),
