@@ -198,8 +198,8 @@ def test_what_was_measured_is_in_the_summary_and_stays_when_a_trial_goes_on(draw
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # torch's compiler warns of itself
 def test_a_compiled_trial_gives_the_result_of_a_plain_one(drawn, quick):
-    words = "--model timm/test_convnext --resize 64 --optimizer SGD --epochs 1 --compile".split()  # has no dropout
-    plain, compiled = (run_trial(drawn, quick, *words, given, "--name", given) for given in ("false", "true"))
+    words = ["--model", "timm/test_convnext", "--resize", "64", "--optimizer", "SGD", "--epochs", "1"]  # no dropout
+    plain, compiled = (run_trial(drawn, quick, *words, "--compile", on, "--name", on) for on in ("false", "true"))
     ends = [torch.load(folder / "best.pt", weights_only=True) for folder in (plain, compiled)]
     assert list(ends[0]) == list(ends[1])
     for name, tensor in ends[0].items():
