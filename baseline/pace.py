@@ -56,7 +56,8 @@ def settle(config: Config, classes: int, device: torch.device, photos: int, proc
             remember(file, known)
         precision = fastest({name: known[name]["seconds"] for name in wanted if "seconds" in known[name]})
         told = ", ".join(f"{name} {describe(known[name])}" for name in wanted)
-        print(f"precision {precision}: {told}; measured on this machine once ({file})", flush=True)
+        kept = f"measured on this machine once ({file})" if file.is_file() else "measured now"
+        print(f"precision {precision}: {told}; {kept}", flush=True)
         config = replace(config, precision=precision)
         return replace(config, compile=settle_compile(config, classes, device, photos, file, known))
 
