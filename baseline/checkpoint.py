@@ -144,12 +144,13 @@ def publish(run: Run, config: Config, data: Data, folds: Split, learner: Learner
         if data.test:
             run.summary["test"] = {"predicted": False, "next": f"python baseline/inference.py {run.path}"}
     run.write_history()
+    if "micro_batch" in run.history[-1]:
+        run.summary["micro_batch"] = run.history[-1]["micro_batch"]
     run.update(
         epochs=len(run.history),
         best_epoch=best["epoch"],
         metrics={name: value for name, value in best.items() if name.startswith(("val_", "photo_split_"))},
         images_per_second=best["images_per_second"],
-        **{name: run.history[-1][name] for name in ("micro_batch",) if name in run.history[-1]},
     )
 
 

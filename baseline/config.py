@@ -45,7 +45,12 @@ class Config:
         (0.237, 0.247, 0.246), "divided by per channel", unit="share of full brightness", low=0, strict=True, length=3
     )
     cache_dir: str = knob("~/.cache/podium", "folder of decoded photos, shared by the trials of a machine")
-    cache_gib: float = knob(20.0, "size at which the least recently used decoded sets are removed", unit="GiB", low=0)
+    cache_gib: float = knob(
+        20.0,
+        "size at which the least recently used decoded sets are removed; what does not fit is decoded anew each epoch",
+        unit="GiB",
+        low=0,
+    )
     # split
     val_ratio: float = knob(0.2, "share of the people that validates: 0.2 makes 5 folds", low=0, high=0.5, strict=True)
     fold: int = knob(0, "which fold validates, from 0", low=0)
@@ -153,7 +158,7 @@ class Config:
     processes: int = knob(
         0, "processes that share each batch, one per GPU; 0 makes one for each GPU that NNI gave the trial", low=0
     )
-    threads: int = knob(0, "CPU threads of this trial; 0 takes all cores", low=0)
+    threads: int = knob(0, "CPU threads of this trial, and its processes that decode photos; 0 takes all cores", low=0)
     resume: str = knob(
         "",
         "auto goes on with the newest unfinished run folder of --name that has the same parameters, or begins one; a "

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from config import Config, convert
 from dataset import read
 from engine import choose_device
 from feed import Feed, open_feed
@@ -27,7 +26,7 @@ class Follower:
     """What an order may name."""
 
     def __init__(self, setting: dict[str, Any]) -> None:
-        self.config = Config(**{name: convert(name, value, "team") for name, value in setting["config"].items()})
+        self.config = setting["config"]
         rank, size = setting["rank"], setting["size"]
         device = choose_device(self.config.device)
         if device.type == "cuda":

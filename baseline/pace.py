@@ -65,7 +65,7 @@ def settle(config: Config, classes: int, device: torch.device, photos: int, proc
 def settle_compile(
     config: Config, classes: int, device: torch.device, photos: int, file: Path, known: dict[str, Any]
 ) -> str:
-    """ "true" where what compiling saves over the training is more than the seconds it takes."""
+    """The knob `compile`: auto is true where compiling saves more over the training than the seconds it takes."""
     plain = known[config.precision]["seconds"]
     if config.compile != "auto" or photos * plain < COMPILE_FROM[device.type]:
         return config.compile.replace("auto", "false")

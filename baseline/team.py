@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -116,7 +117,7 @@ def gather_team(
     if config.compile == "true":
         print("note: several processes train without --compile true", flush=True)
     # the weights to start from are the leader's
-    setting = {"config": config.values() | {"pretrained": False, "weights": ""}, "rows": rows}
+    setting = {"config": replace(config, pretrained=False, weights=""), "rows": rows}
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     for rank in range(1, processes):
         command = [sys.executable, str(Path(__file__).with_name("follower.py"))]

@@ -31,9 +31,9 @@ from config import restore
 from dataset import Data, read
 from engine import choose_device, train_epoch
 from feed import Feed, open_feed
-from folds import split
 from learner import Learner, prepare
 from team import Team
+from train import divide
 
 
 def main() -> None:
@@ -64,16 +64,7 @@ def rebuild(run: Path, cache: str) -> tuple[Data, np.ndarray, Learner]:
     if config.threads:
         torch.set_num_threads(config.threads)
     data = read(config.data_dir, config.dataset, config.values())
-    train = data.train
-    rows = split(
-        train.ids,
-        train.groups,
-        train.strata,
-        val_ratio=config.val_ratio,
-        fold=config.fold,
-        split_seed=config.split_seed,
-        photo_holdout=config.photo_holdout,
-    ).train
+    rows = divide(config, data).train
     return data, rows, prepare(config, data, rows, Team(), choose_device(config.device))
 
 

@@ -15,9 +15,10 @@ import pandas as pd
 HOME = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(HOME / "baseline")]  # before benchmarks/trial.py
 
+import train
 from config import Config
 from dataset import Labelled, read
-from folds import Split, split
+from folds import Split
 
 STEMS = ("mask1", "mask4", "incorrect_mask", "normal")  # of each person: folds are made of people, so many are needed
 
@@ -35,9 +36,9 @@ def make_subset(data: Path, folder: Path, photos: int) -> None:
         raise ValueError(f"--photos {photos}: pass a multiple of 16, of which {data} can give {most} at most")
     chosen = np.sort(np.random.default_rng(0).permutation(len(people))[:wanted])
     link_people(source, folder / "root" / "train", people.iloc[chosen])
-    train, folds = divide(folder / "root")
+    linked, folds = divide(folder / "root")
     for name, rows in (("train", folds.train), ("validation", folds.validation)):
-        link_classes(folder / name, train, rows)
+        link_classes(folder / name, linked, rows)
 
 
 def link_people(source: Path, target: Path, people: pd.DataFrame) -> None:
@@ -49,16 +50,15 @@ def link_people(source: Path, target: Path, people: pd.DataFrame) -> None:
     people.to_csv(target / "train.csv", index=False)
 
 
-def link_classes(target: Path, train: Labelled, rows: np.ndarray) -> None:
+def link_classes(target: Path, photos: Labelled, rows: np.ndarray) -> None:
     for row in rows:
-        folder = target / f"{train.target[row].argmax():02d}"
+        folder = target / f"{photos.target[row].argmax():02d}"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{row:06d}{train.paths[row].suffix}").symlink_to(train.paths[row].resolve())
+        (folder / f"{row:06d}{photos.paths[row].suffix}").symlink_to(photos.paths[row].resolve())
 
 
 def divide(root: Path) -> tuple[Labelled, Split]:
     """The photos of `root` and fold 0 of them, as a trial with default knobs has them."""
     knobs = Config()
-    train = read(str(root), knobs.dataset, knobs.values()).train
-    folds = split(train.ids, train.groups, train.strata, val_ratio=knobs.val_ratio, fold=0, split_seed=knobs.split_seed)
-    return train, folds
+    data = read(str(root), knobs.dataset, knobs.values())
+    return data.train, train.divide(knobs, data)

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from walks import load_json, run_trial
 
 import pace
+from checkpoint import settled
 from config import Config
 from model import MODELS
 from pace import fastest, settle
@@ -151,7 +153,7 @@ def test_measuring_does_not_change_what_the_trial_draws(planted):
 class Quicker(nn.Module):
     """What torch.compile might make of a sleepy model."""
 
-    def __init__(self, model, seconds=0.0):
+    def __init__(self, model):
         super().__init__()
         self.model = model
 
@@ -186,7 +188,13 @@ def test_compiling_that_fails_is_told_and_not_taken(planted, monkeypatch, capsys
     assert "compiled failed (OSError: no C++ compiler)" in capsys.readouterr().out
 
 
-def test_what_was_measured_is_in_the_summary_and_stays_when_a_trial_goes_on(drawn, quick, monkeypatch):
+def test_what_was_measured_stays_when_a_trial_goes_on():
+    run = SimpleNamespace(summary={"precision": "bf16", "compile": "false", "status": "INTERRUPTED"})
+    config = settled(run, Config(precision="auto", compile="auto"))
+    assert (config.precision, config.compile) == ("bf16", "false")
+
+
+def test_what_was_measured_is_in_the_summary(drawn, quick):
     options = [word if word != "float32" else "auto" for word in quick]
     folder = run_trial(drawn, options, "--epochs", 1)
     summary = load_json(folder, "summary.json")

@@ -116,7 +116,7 @@ def test_a_trial_of_two_processes_goes_on_after_a_kill_as_if_it_had_not_been(dra
 
 
 @pytest.mark.slow
-def test_followers_end_with_a_trial_that_is_killed(drawn, options, tmp_path):
+def test_followers_end_with_a_trial_that_is_killed(drawn, options):
     with start(drawn, [*options, *WORDS, "--processes", "2", "--epochs", "500"]) as trial:
         next(line for line in trial.stdout if "epoch 1/500 done" in line)
         (follower,) = followers(trial.pid)
