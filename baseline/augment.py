@@ -3,24 +3,25 @@
 An operation is `f(photos, draws) -> photos`: it takes photos (B, C, H, W), uint8 as stored or float in [0, 1] as an
 operation before it left them, does not write to them, and returns either kind. What it draws comes from `draws`, and
 no photo sees another, so that a batch may be divided. To add one, decorate a factory that returns it with
-`@AUGMENTATIONS.register("name")`; `per_image` makes one of any torchvision transform of a single image.
-`--augmentation crop+flip+noise` applies several, in that order.
+`@AUGMENTATIONS.register("name")`; adapters.py makes one of any torchvision transform of a single image.
+`--augmentation crop+flip+noise` applies several, in that order; `policy:FILE` and `policy:random:N` are policy.py's.
 Validation and test photos never pass through here: see `evaluation_view`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from adapters import Operation, in_pieces, per_image
 from draws import Draws
 from pixels import (
     brighten,
+    check_square,
     contrast,
     inside,
     inverse_affine,
@@ -32,17 +33,17 @@ from pixels import (
     to_float,
     turn_hue,
 )
+from policy import build_policy, read_policy
 from registry import Registry, unknown
 
-Operation = Callable[[Tensor, Draws], Tensor]
 AUGMENTATIONS = Registry("augmentation")
-SETS = {  # S3's names
+SETS = {  # names of the older NNI platform
     "BaseAugmentation": "none",
     "FlipAugmentation": "flip",
     "GaussianAugmentation": "jitter+noise",
     "AffineAugmentation": "affine+jitter+noise",
 }
-PIECE_BYTES = 2**22  # of floats that a CPU works on at a time, so that they stay in its cache
+POLICY = "policy:"  # before a file or random:N
 BANK = 2**22  # normal numbers that noise is taken from
 
 
@@ -53,20 +54,22 @@ class Augmentation:
 
 
 def check_augmentation(name: str) -> list[str]:
-    """The operations of `name`, in order. Raises ValueError for an unknown one, or one given twice."""
+    """The operations of `name`, in order. Raises ValueError for an unknown one, one given twice, or a bad policy."""
     parts = [part for given in name.split("+") for part in SETS.get(given, given).split("+")]
     for part in parts:
-        if part not in AUGMENTATIONS.entries:
-            raise unknown("augmentation", part, [*AUGMENTATIONS.entries, *SETS])
+        if part.startswith(POLICY):
+            read_policy(part.removeprefix(POLICY))
+        elif part not in AUGMENTATIONS.entries:
+            raise unknown("augmentation", part, [*AUGMENTATIONS.entries, *SETS, "policy:FILE", "policy:random:N"])
         if parts.count(part) > 1:
             raise ValueError(f"augmentation {name!r} has {part!r} twice; take one of them out")
     return parts
 
 
 def build_augmentation(name: str, knobs: dict[str, Any]) -> Augmentation:
-    """Raises ValueError for an unknown operation, or one given twice."""
+    """Raises ValueError as check_augmentation does, and for an operation that these photos cannot have."""
     parts = check_augmentation(name)
-    operations = [AUGMENTATIONS.build(part, knobs) for part in parts]
+    operations = [build_operation(part, knobs) for part in parts]
 
     def vary(photos: Tensor, draws: Draws) -> Tensor:
         for operation in operations:
@@ -76,25 +79,10 @@ def build_augmentation(name: str, knobs: dict[str, Any]) -> Augmentation:
     return Augmentation(in_pieces(vary), knobs["crop_margin"] if "crop" in parts else 0.0)
 
 
-def in_pieces(vary: Operation) -> Operation:
-    """`vary`, on a CPU a few photos at a time, so that what is between its steps stays in the cache."""
-
-    def apply(photos: Tensor, draws: Draws) -> Tensor:
-        most = max(1, PIECE_BYTES // (4 * math.prod(photos.shape[1:])))
-        if not len(photos):  # this process's share of a small batch: operations need not know of it
-            blank = photos.new_zeros(1, *photos.shape[1:])
-            return vary(blank, Draws(draws.generator, draws.count, slice(1)))[:0]
-        if photos.device.type != "cpu" or len(photos) <= most:
-            return vary(photos, draws)
-        varied = None
-        for start, part in zip(range(0, len(photos), most), draws.pieces(most), strict=True):
-            piece = vary(photos[start : start + most], part)
-            if varied is None:
-                varied = torch.empty((len(photos), *piece.shape[1:]), memory_format=torch.channels_last)
-            varied[start : start + most] = piece
-        return varied
-
-    return apply
+def build_operation(part: str, knobs: dict[str, Any]) -> Operation:
+    if part.startswith(POLICY):
+        return build_policy(read_policy(part.removeprefix(POLICY)), knobs)
+    return AUGMENTATIONS.build(part, knobs)
 
 
 def stored_size(resize: tuple[int, int], margin: float) -> tuple[int, int]:
@@ -143,6 +131,25 @@ def flip() -> Operation:
     return apply
 
 
+@AUGMENTATIONS.register("dihedral")
+def dihedral(resize: tuple[int, int]) -> Operation:
+    """Each photo turned and mirrored by one of the square's 8 symmetries, for what has no upright, as cells.
+
+    Raises ValueError unless photos are square.
+    """
+    check_square(resize, "dihedral")
+
+    def apply(photos: Tensor, draws: Draws) -> Tensor:
+        photos = to_float(photos)
+        choices = draws.integers(2, 3).float().to(photos.device, non_blocking=True)[:, :, None, None, None]
+        across, down, diagonal = choices.unbind(1)
+        photos = photos.lerp(photos.flip(3), across)
+        photos = photos.lerp(photos.flip(2), down)
+        return photos.lerp(photos.mT, diagonal)
+
+    return apply
+
+
 @AUGMENTATIONS.register("affine")
 def affine(degrees: float, shear: float, scale: tuple[float, float]) -> Operation:
     """Rotation and horizontal shear up to so many degrees, and scale, about the centre; bilinear, black outside.
@@ -162,6 +169,7 @@ def jitter(jitter: float) -> Operation:
     """Brightness, contrast and saturation times 1 - jitter to 1 + jitter, hue turned by up to `jitter` of the circle.
 
     As torchvision's ColorJitter(jitter, jitter, jitter, jitter), but in one random order for the whole batch.
+    Photos of other than 3 channels have no hue, so it is left out; their grey is the mean of the channels.
     """
     steps = (brighten, contrast, saturate, turn_hue)
 
@@ -170,7 +178,8 @@ def jitter(jitter: float) -> Operation:
         amounts = factors.to(photos.device, non_blocking=True)[:, :, None, None, None].unbind(1)
         photos = planes(photos)
         for step in draws.order(4):
-            photos = steps[step](photos, amounts[step])
+            if steps[step] is not turn_hue or photos.shape[1] == 3:
+                photos = steps[step](photos, amounts[step])
         return photos
 
     return apply
@@ -229,19 +238,36 @@ def erasing(erasing_area: tuple[float, float], mean: tuple[float, ...]) -> Opera
     return apply
 
 
-def per_image(transform: Callable[[Tensor], Tensor]) -> Operation:
-    """An operation that applies a torchvision transform of one image (C, H, W) to each photo, on the CPU.
+@AUGMENTATIONS.register("randaugment")
+def randaugment(randaugment_ops: int, randaugment_magnitude: int, mean: tuple[float, ...]) -> Operation:
+    """torchvision's RandAugment: so many of its 14 operations in a row, all of one magnitude, on the CPU.
 
-    The transform draws from torch's global generator, seeded for each photo and then put back; on a GPU there
-    would be another one. So no other thread may draw from it meanwhile.
+    Raises ValueError unless photos have 1 or 3 channels.
+    Cubuk et al. 2019, https://arxiv.org/abs/1909.13719.
     """
+    from torchvision.transforms import v2
 
-    def apply(photos: Tensor, draws: Draws) -> Tensor:
-        varied = []
-        with torch.random.fork_rng(devices=[]):
-            for photo, seed in zip(photos.cpu(), draws.seeds().tolist(), strict=True):
-                torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds the GPU's too
-                varied.append(transform(photo))
-        return torch.stack(varied).to(photos.device, non_blocking=True)
+    check_colours(mean, "randaugment")
+    return per_image(v2.RandAugment(randaugment_ops, randaugment_magnitude))
 
-    return apply
+
+@AUGMENTATIONS.register("trivialaugment")
+def trivialaugment(mean: tuple[float, ...]) -> Operation:
+    """torchvision's TrivialAugmentWide: one operation of a random magnitude, on the CPU.
+
+    Raises ValueError unless photos have 1 or 3 channels.
+    Müller and Hutter 2021, https://arxiv.org/abs/2103.10158.
+    """
+    from torchvision.transforms import v2
+
+    check_colours(mean, "trivialaugment")
+    return per_image(v2.TrivialAugmentWide())
+
+
+def check_colours(mean: tuple[float, ...], name: str) -> None:
+    """Raises ValueError where torchvision's colour operations do not take photos of len(mean) channels."""
+    if len(mean) not in (1, 3):
+        raise ValueError(
+            f"augmentation {name!r} is made for colour or grey photos, but these have {len(mean)} channels; "
+            "policy:random:N and policy:FILE take any number"
+        )

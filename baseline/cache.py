@@ -1,6 +1,6 @@
 """Photos decoded once into a memory-mapped uint8 store that the trials of a machine share.
 
-A store is a folder of the cache: photos.npy (N, H, W, 3) and unreadable.json. It is named after everything its
+A store is a folder of the cache: photos.npy (N, H, W, C) and unreadable.json. It is named after everything its
 pixels depend on, built under another name, and appears by one rename once it is on the disk; so what a crash leaves
 is never taken for a store. One process builds at a time, with all cores; the others wait. A trial that uses a store
 has a shared lock on its photos.npy, and no store in use is removed. Where none can be had, photos are streamed.
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bands import Photo
 from config import Config
 from decode import Photos, StaleError, cores, decode_all, key, read_unreadable, write_unreadable
 from stream import Stream, open_stream
@@ -30,11 +31,11 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Store:
-    pixels: np.ndarray  # (N, H, W, 3) uint8, zeros where unreadable
+    pixels: np.ndarray  # (N, H, W, C) uint8, zeros where unreadable
     unreadable: dict[int, str]  # row -> reason
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
-        """Photos of `rows` as uint8 (B, 3, H, W), channels last in memory."""
+        """Photos of `rows` as uint8 (B, C, H, W), channels last in memory."""
         return torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2)
 
     def batches(self, batches: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
@@ -50,13 +51,17 @@ class NoRoomError(Exception):
 
 
 def open_store(
-    paths: Sequence[Path], config: Config, label: str, size: tuple[int, int] | None = None
+    paths: Sequence[Photo],
+    config: Config,
+    label: str,
+    size: tuple[int, int] | None = None,
+    channels: int = 3,
 ) -> Store | Stream:
     """The photos at `paths`, `size` (H, W) or else --resize large, from a store that is built if it is not there.
 
     Photos that cannot be read are listed, not dropped. Where the cache cannot take them, it says so and streams.
     """
-    photos = Photos(paths, config.crop, tuple(size or config.resize), label)
+    photos = Photos(paths, config.crop, tuple(size or config.resize), label, channels)
     root = Path(config.cache_dir).expanduser()
     folder = root / key(photos)
     try:

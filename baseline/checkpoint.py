@@ -19,14 +19,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from columns import keep
 from config import PLACES, Config
-from dataset import Data, locate
+from dataset import locate
 from folds import Split
 from learner import Learner
 from memory import memory_is_full
-from predictions import write_validation
+from predictions import head_columns, write_validation
 from record import differing
 from run import Run, check_run, create_run, hold, hold_run, load_run
+from samples import Data
+from task import LIKELY
 from trial import Trial
 
 ORPHAN_SECONDS = 300.0  # NNI starts a lost trial again while the process it lost may still be ending
@@ -131,16 +134,9 @@ def publish(run: Run, config: Config, data: Data, folds: Split, learner: Learner
     """What the epoch that was committed last changes in the run folder beside last.pt."""
     best = best_epoch(run, config)
     if best is run.history[-1]:
-        train, rows = data.train, folds.validation
-        run.save("best.pt", learner.model.state_dict())
-        write_validation(
-            run.path / "val_soft.csv",
-            [train.ids[i] for i in rows],
-            folds.folds[rows],
-            [train.groups[i] for i in rows],
-            train.target[rows].argmax(axis=1),
-            probabilities,
-        )
+        run.save("best.pt", learner.judged.state_dict())
+        write_rows(run.path / "val_soft.csv", data, folds, folds.validation, probabilities)
+        keep(run.path / "val_soft.csv")
         if data.test:
             run.summary["test"] = {"predicted": False, "next": f"python baseline/inference.py {run.path}"}
     run.write_history()
@@ -151,6 +147,21 @@ def publish(run: Run, config: Config, data: Data, folds: Split, learner: Learner
         best_epoch=best["epoch"],
         metrics={name: value for name, value in best.items() if name.startswith(("val_", "photo_split_"))},
         images_per_second=best["images_per_second"],
+    )
+
+
+def write_rows(path: Path, data: Data, folds: Split, rows: np.ndarray, probabilities: np.ndarray) -> None:
+    """The predictions (N, K) of the labelled photos `rows`, in the form of val_soft.csv."""
+    write_validation(
+        path,
+        [data.train.ids[i] for i in rows],
+        folds.folds[rows],
+        [data.train.groups[i] for i in rows],
+        data.given[rows] > LIKELY,
+        data.truth[rows] > LIKELY,
+        data.task.combine(probabilities),
+        data.task.exclusive,
+        head_columns(data.task.columns, probabilities),
     )
 
 

@@ -8,14 +8,11 @@ To add a knob, add a field; every registered factory that names it as an argumen
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from knob import check_range, knob, scalar
-from registry import unknown
+from knob import knob
 
 
 @dataclass(frozen=True)
@@ -25,24 +22,50 @@ class Config:
     dataset: str = knob("auto", "how the data root is laid out; auto recognises it")
     classification: str = knob(
         "multi",
-        "what is predicted: multi (18 classes), mask 3, gender 2, age 3",
-        choices=("multi", "mask", "gender", "age"),
+        "what is predicted: multi (18 classes), heads (mask, gender and age from one trunk, their product the 18), "
+        "mask 3, gender 2, age 3",
+        choices=("multi", "heads", "mask", "gender", "age"),
     )
     age_boundaries: tuple[int, ...] = knob(
         (30, 60), "first age of the middle and of the oldest class", unit="years", low=1, high=150, length=2
     )
+    channels: str = knob("rgby", "proteins: which of red, green, blue and yellow the model sees; rgb leaves yellow out")
+    classes: int = knob(0, "proteins: number of classes; 0 takes one more than the largest number in Target", low=0)
+    external: str = knob("", "proteins: folder of further samples, laid out alike, that train and never validate")
+    notes_dir: str = knob("", "folder of groups.csv and corrections.csv; the data root when empty")
+    groups: str = knob(
+        "auto",
+        "CSV path,group of photos that are kept on one side of the split, beside what the layout says; auto takes "
+        "groups.csv of notes_dir where there is one, none leaves it",
+    )
+    corrections: str = knob(
+        "auto",
+        "CSV path,person,field,value,note of labels to mend; auto takes corrections.csv of notes_dir where there is "
+        "one, none trains on the labels as they came",
+    )
     skip_unreadable: bool = knob(False, "go on without the training photos that cannot be read")
     crop: int = knob(
-        350, "side of the centre crop, at most the photo's own sides; 0 keeps the whole photo", unit="pixels", low=0
+        -1,
+        "side of the centre crop, at most the photo's own sides; 0 keeps the whole photo, -1 takes what suits the "
+        "layout: 350 for faces, else 0",
+        unit="pixels",
+        low=-1,
     )
     resize: tuple[int, ...] = knob(
         (224, 224), "height and width that the model sees; one number for a square", unit="pixels", low=8, length=2
     )
     mean: tuple[float, ...] = knob(
-        (0.548, 0.504, 0.479), "subtracted per channel", unit="share of full brightness", length=3
+        (),
+        "subtracted per channel; none takes what suits the layout: the competition's for faces, else ImageNet's",
+        unit="share of full brightness",
     )
     std: tuple[float, ...] = knob(
-        (0.237, 0.247, 0.246), "divided by per channel", unit="share of full brightness", low=0, strict=True, length=3
+        (), "divided by per channel; none as for mean", unit="share of full brightness", low=0, strict=True
+    )
+    normalisation: str = knob(
+        "channels",
+        "channels: by mean and std; photo: each photo by its own mean and standard deviation of each channel",
+        choices=("channels", "photo"),
     )
     cache_dir: str = knob("~/.cache/podium", "folder of decoded photos, shared by the trials of a machine")
     cache_gib: float = knob(
@@ -53,7 +76,13 @@ class Config:
     )
     # split
     val_ratio: float = knob(0.2, "share of the people that validates: 0.2 makes 5 folds", low=0, high=0.5, strict=True)
-    fold: int = knob(0, "which fold validates, from 0", low=0)
+    folds: int = knob(0, "number of folds; 0 takes as many as val_ratio makes", low=0, high=20)
+    fold: str = knob("0", "which fold validates, from 0; all trains one model for each, in one run folder")
+    test_val: bool = knob(
+        False,
+        "keep half a fold's share of the people out of training and validation, for inference.py --split test_val",
+    )
+    fold_file: str = knob("", "CSV of id,fold to take the folds from, as `python baseline/folds.py` writes it")
     split_seed: int = knob(42, "seed of the folds, apart from --seed so that trials share their folds")
     photo_holdout: float = knob(
         0.0,
@@ -62,13 +91,26 @@ class Config:
         high=0.5,
     )
     # model
-    model: str = knob("Efficientnet_b0", "Efficientnet_b0..b7, a torchvision classifier, or timm/NAME")
+    model: str = knob(
+        "Efficientnet_b0",
+        "Efficientnet_b0..b7, a torchvision classifier, timm/NAME, or FILE.py:CLASS, a module of your own (custom.py)",
+    )
+    attention: bool = knob(
+        False, "weigh the positions of the class map by an attention map, in place of the mean over the photo"
+    )
     pretrained: bool = knob(True, "start from ImageNet weights")
     weights: str = knob("", "local file of weights to start from, instead of fetching (.safetensors, .pt, .pth)")
     # training
     seed: int = knob(42, "seed of weights, order and augmentation", low=0)
     epochs: int = knob(30, "passes over the training photos", unit="epochs", low=1)
-    batch_size: int = knob(64, "photos a training step", unit="photos", low=1)
+    batch_size: int = knob(64, "photos a training step, times --accumulation", unit="photos", low=1)
+    accumulation: int = knob(
+        1,
+        "batches whose gradients a training step adds up: batch_size photos pass the model at once, as if "
+        "--micro_batch, of which the smaller counts, were batch_size",
+        unit="batches",
+        low=1,
+    )
     micro_batch: int = knob(
         0,
         "photos of a step that pass the model at once, to save memory; the gradients add up to the whole batch's, but "
@@ -87,11 +129,12 @@ class Config:
         "torch.compile; auto measures whether it pays, where training takes ten minutes on a GPU or an hour without",
         choices=("auto", "true", "false"),
     )
-    valid_batch_size: int = knob(256, "photos a prediction step", unit="photos", low=1)
+    valid_batch_size: int = knob(256, "photos a prediction step, each view counted", unit="photos", low=1)
     augmentation: str = knob(
         "BaseAugmentation",
-        "how training photos are varied: none, or of crop, flip, affine, jitter, noise, blur and erasing those wanted, "
-        "joined with +; or Base-, Flip-, Gaussian- (jitter+noise) or AffineAugmentation (affine+jitter+noise)",
+        "how training photos are varied: none, or of crop, flip, dihedral (one of the square's 8 symmetries), affine, "
+        "jitter, noise, blur, erasing, randaugment, trivialaugment, policy:FILE (JSON) and policy:random:N those "
+        "wanted, joined with +; or Base-, Flip-, Gaussian- (jitter+noise) or AffineAugmentation (affine+jitter+noise)",
     )
     crop_margin: float = knob(
         0.125,
@@ -107,7 +150,7 @@ class Config:
     )
     jitter: float = knob(
         0.1,
-        "jitter: largest change of brightness, contrast, saturation and hue",
+        "jitter: largest change of brightness, contrast, saturation and, of 3 channels, hue",
         unit="share of the value, of the circle for hue",
         low=0,
         high=0.5,
@@ -126,9 +169,20 @@ class Config:
     erasing_area: tuple[float, ...] = knob(
         (0.02, 0.33), "erasing: smallest and largest box", unit="share of the photo", low=0, high=1, length=2
     )
+    randaugment_ops: int = knob(2, "randaugment: how many operations a photo gets", unit="operations", low=1, high=14)
+    randaugment_magnitude: int = knob(
+        9, "randaugment: how strong its operations are, of 31 steps from 0", unit="steps", low=0, high=30
+    )
     mixup: float = knob(0.0, "alpha of mixup's Beta distribution of shares; 0 mixes none", low=0)
     cutmix: float = knob(0.0, "alpha of cutmix's Beta distribution of areas; 0 mixes none", low=0)
-    criterion: str = knob("cross_entropy", "loss: cross_entropy, focal, label_smoothing or f1")
+    criterion: str = knob(
+        "cross_entropy",
+        "loss: cross_entropy, focal, label_smoothing, f1 or bce; where several labels hold at once, each class by "
+        "itself",
+    )
+    head_weights: tuple[float, ...] = knob(
+        (1.0, 1.0, 1.0), "classification heads: how much the losses of mask, gender and age count", low=0, length=3
+    )
     focal_gamma: float = knob(2.0, "how strongly focal plays down easy photos", low=0)
     smoothing: float = knob(0.01, "share of label_smoothing's target that the other classes get", low=0, high=0.5)
     class_weights: str = knob(
@@ -137,20 +191,47 @@ class Config:
     optimizer: str = knob("Adam", "an optimizer of torch.optim, but LBFGS, SparseAdam and Muon")
     lr: float = knob(0.001, "peak learning rate", low=0, strict=True)
     momentum: float = knob(0.9, "for optimizers that have it", low=0, high=1)
+    nesterov: bool = knob(False, "SGD: momentum as Nesterov has it")
     weight_decay: float = knob(5e-5, "pull of the weights towards 0", low=0)
     schedule: str = knob(
         "auto",
-        "learning rate over time: constant, step, drops, cosine; auto is step if lr_decay_step is given, else drops",
+        "learning rate over time: constant, step, drops, exponential (a drop each epoch), plateau, cosine; auto is "
+        "step if lr_decay_step is given, else drops",
     )
     lr_decay: float = knob(0.1, "factor of each drop of the learning rate", low=0, high=1, strict=True)
     lr_decay_step: int = knob(0, "step: epochs between drops", unit="epochs", low=0)
     lr_drops: tuple[float, ...] = knob((10.0, 20.0, 25.0), "drops: after which epochs", unit="epochs", low=0)
+    plateau_patience: int = knob(
+        10,
+        "plateau: how many epochs in a row may be no better than the best before, by a ten-thousandth of it; the next "
+        "drops the learning rate",
+        unit="epochs",
+        low=0,
+    )
     warmup_epochs: float = knob(1.0, "cosine: linear rise to the peak", unit="epochs", low=0)
+    averaging: str = knob(
+        "none",
+        "weights that validate, are kept and predict: none, those in training; ema, their exponential moving average; "
+        "swa, the mean of those at the end of each of the last swa_last epochs, whose batch-norm statistics are taken "
+        "anew from at most 4096 training photos without augmentation",
+        choices=("none", "ema", "swa"),
+    )
+    ema_decay: float = knob(
+        0.999, "ema: share that the average keeps at each step; after t steps at most (1 + t) / (10 + t)", low=0, high=1
+    )
+    swa_last: int = knob(10, "swa: epochs that are averaged; all, where there are fewer", unit="epochs", low=1)
     # report
     views: str = knob(
-        "plain", "how validation and test photos are looked at: plain, or flip for the mean with the mirror image"
+        "plain",
+        "how validation and test photos are looked at, the mean of: plain, the photo; flip, and its mirror image; "
+        "dihedral4, mirrored both ways; dihedral8, rows and columns exchanged too",
     )
     metric: str = knob("accuracy", "the objective that NNI maximises and best.pt is chosen by: accuracy or macro_f1")
+    track: str = knob(
+        "none", "where epochs are logged too, an optional package: wandb or mlflow", choices=("none", "wandb", "mlflow")
+    )
+    track_project: str = knob("podium", "wandb's project, mlflow's experiment")
+    track_entity: str = knob("", "wandb's team or user")
     log_interval: int = knob(20, "training steps between progress lines", unit="steps", low=1)
     name: str = knob("exp", "experiment folder of a single trial under the output root")
     model_dir: str = knob("", "output root; outputs/ beside baseline/ when empty", environment="SM_MODEL_DIR")
@@ -174,51 +255,19 @@ class Config:
 
 # knobs that say where a trial works and what it prints, not what it finds: a resumed trial may have others
 PLACES = {
-    *("data_dir", "model_dir", "cache_dir", "cache_gib", "name", "device", "processes", "threads", "log_interval"),
-    "resume",
+    *(
+        "data_dir",
+        "notes_dir",
+        "model_dir",
+        "cache_dir",
+        "cache_gib",
+        "name",
+        "device",
+        "processes",
+        "threads",
+        "log_interval",
+    ),
+    *("resume", "track", "track_project", "track_entity"),
 }
 FIELDS = {entry.name: entry for entry in dataclasses.fields(Config)}
 TYPES = typing.get_type_hints(Config)
-
-
-def convert(name: str, raw: Any, source: str) -> Any:
-    """`raw` as the type of knob `name`, checked against its range. Raises ValueError."""
-    if name not in FIELDS:
-        raise unknown(f"knob from {source}:", name, FIELDS)
-    kind, rules = TYPES[name], FIELDS[name].metadata
-    try:
-        if typing.get_origin(kind) is tuple:
-            items = raw if isinstance(raw, (list, tuple)) else str(raw).split()
-            value = tuple(scalar(typing.get_args(kind)[0], item) for item in items)
-            value = value * 2 if name == "resize" and len(value) == 1 else value
-            if rules["length"] and len(value) != rules["length"]:
-                raise ValueError(f"{rules['length']} numbers are needed")
-        else:
-            value = scalar(kind, raw)
-        check_range(value, rules)
-    except ValueError as error:
-        raise ValueError(f"{source}: {name} = {raw!r} is impossible: {error}. {name} is {rules['text']}") from error
-    return value
-
-
-def check(config: Config) -> Config:
-    """Rules over several knobs. Raises ValueError."""
-    if config.age_boundaries[0] >= config.age_boundaries[1]:
-        raise ValueError(f"age_boundaries {config.age_boundaries} must rise")
-    for name in ("scale", "blur_sigma", "erasing_area"):
-        low, high = getattr(config, name)
-        if low > high:
-            raise ValueError(f"{name} {low:g} {high:g} is empty; give the smaller number first")
-    if config.lr_decay_step and config.schedule not in ("auto", "step"):
-        raise ValueError(f"lr_decay_step {config.lr_decay_step} belongs to --schedule step, not {config.schedule}")
-    if config.name != Path(config.name).name or config.name in ("", ".", ".."):
-        raise ValueError(f"--name {config.name!r} names a folder under the output root, so it has no / and is not ..")
-    if config.schedule == "step" and not config.lr_decay_step:
-        raise ValueError("--schedule step needs --lr_decay_step EPOCHS")
-    return config
-
-
-def restore(path: Path, **changes: Any) -> Config:
-    """The Config that a run folder's config.json holds, with `changes`."""
-    stored = json.loads(path.read_text())["parameters"]
-    return check(Config(**{name: convert(name, value, str(path)) for name, value in (stored | changes).items()}))

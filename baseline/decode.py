@@ -1,4 +1,4 @@
-"""Photos as the pixels that a trial works on: upright, RGB, centre-cropped, resized.
+"""Photos as the pixels that a trial works on: upright, RGB or of several channels, centre-cropped, resized.
 
 A large JPEG is decoded at a half, a quarter or an eighth of its size (the scaled DCT of libjpeg, Pillow's draft
 mode) where the crop does not show it: it is then made of whole pixels of the smaller photo, and at least GAP times
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
+from bands import TURNS, Photo, bands_of, files_of, orientation, to_8_bits
 from progress import Progress
 from run import atomic
 
@@ -26,38 +27,41 @@ VERSION = 2  # raise it when the pixels that decode() gives change
 # https://pillow.readthedocs.io/en/stable/reference/Image.html#PIL.Image.Image.resize
 GAP = 3
 PIECE = 16  # photos that a thread takes at a time
-TURNS = {  # EXIF orientation -> what makes the photo upright; from 5 on it exchanges the sides
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True)
 class Photos:
-    paths: Sequence[Path]
+    paths: Sequence[Photo]
     crop: int  # pixels, 0 for the whole photo
     size: tuple[int, int]  # H, W wanted
     label: str
+    channels: int = 3
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.paths), *self.size, 3)
+        return (len(self.paths), *self.size, self.channels)
 
 
 class StaleError(Exception):
     """What is kept of earlier trials' work on some photos cannot be used."""
 
 
-def decode(path: Path | str, crop: int, size: tuple[int, int]) -> np.ndarray:
-    """One photo as uint8 (H, W, 3) of `size` (H, W), resized bilinearly from its central `crop` pixels, 0 for all.
+def decode(photo: Photo, crop: int, size: tuple[int, int], channels: int = 3) -> np.ndarray:
+    """One photo as uint8 (H, W, C) of `size` (H, W), resized bilinearly from its central `crop` pixels, 0 for all.
 
-    Grey, CMYK, palette, transparent and 16-bit photos become RGB. Raises what Pillow raises.
+    Where a file is to give 3 channels, grey, CMYK, palette, transparent and 16-bit ones become RGB; for any other
+    number, or a file for each, they are as bands_of() has them. Raises what Pillow raises, and ValueError.
     """
+    if channels == 3 and not isinstance(photo, tuple):
+        return decode_rgb(photo, crop, size)
+    bands = bands_of(photo, channels)
+    box = centre(bands[0].size, crop)
+    # each by itself: Pillow would weigh the first three of RGBA with the fourth
+    resized = [band.crop(box).resize(size[::-1], Image.Resampling.BILINEAR) for band in bands]
+    return np.stack([np.asarray(band) for band in resized], axis=2)
+
+
+def decode_rgb(path: Path | str, crop: int, size: tuple[int, int]) -> np.ndarray:
     with Image.open(path) as opened:
         if not isinstance(opened, JpegImagePlugin.JpegImageFile):
             opened.load()  # before its EXIF is asked for, which may lie behind the pixels
@@ -69,15 +73,6 @@ def decode(path: Path | str, crop: int, size: tuple[int, int]) -> np.ndarray:
         photo = to_rgb(opened.transpose(TURNS[turn]) if turn in TURNS else opened)
     photo = photo.crop(tuple(edge // scale for edge in box))
     return np.asarray(photo.resize(size[::-1], Image.Resampling.BILINEAR))
-
-
-def orientation(opened: Image.Image) -> int:
-    """1 to 8, as EXIF counts; 1 is upright."""
-    try:
-        value = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # EXIF that cannot be parsed, in whatever way, says nothing about the pixels
-        return 1
-    return value if value in TURNS else 1
 
 
 def centre(sides: tuple[int, int], crop: int) -> tuple[int, int, int, int]:
@@ -101,12 +96,7 @@ def shrink(opened: Image.Image, box: tuple[int, int, int, int], size: tuple[int,
 
 
 def to_rgb(photo: Image.Image) -> Image.Image:
-    if photo.mode.startswith("I") or photo.mode == "F":
-        # convert("RGB") would clip the brightness of 16-bit photos at 255
-        levels = np.asarray(photo, dtype=np.float64)
-        top = 65535 if levels.max() > 255 else 255
-        photo = Image.fromarray(np.clip(levels * 255 / top, 0, 255).round().astype(np.uint8))
-    return photo.convert("RGB")
+    return to_8_bits(photo).convert("RGB")
 
 
 def cores() -> int:
@@ -117,7 +107,7 @@ def cores() -> int:
 def decode_all(photos: Photos, doing: str, keep: Callable[[int, np.ndarray], None]) -> dict[int, str]:
     """Decodes every photo once, with all cores; returns row -> reason of those that cannot be read.
 
-    keep(row, uint8 (H, W, 3)) takes each of the others, from several threads and in no order; what it raises is
+    keep(row, uint8 (H, W, C)) takes each of the others, from several threads and in no order; what it raises is
     raised. Threads, since Pillow works outside the interpreter's lock: on 2 cores they decoded 1.4 (176 px photos)
     and 1.6 times (384 x 512) as many photos a second as as many processes that hand the pixels back.
     """
@@ -128,7 +118,7 @@ def decode_all(photos: Photos, doing: str, keep: Callable[[int, np.ndarray], Non
     def work(rows: range) -> int:
         for row in rows:
             try:
-                pixels = decode(photos.paths[row], photos.crop, photos.size)
+                pixels = decode(photos.paths[row], photos.crop, photos.size, photos.channels)
             except MemoryError:
                 raise
             except Exception as error:  # Pillow's plugins fail in many ways
@@ -145,14 +135,16 @@ def decode_all(photos: Photos, doing: str, keep: Callable[[int, np.ndarray], Non
 
 def key(photos: Photos) -> str:
     """A name for everything that the pixels of all photos depend on."""
-    digest = hashlib.sha256(f"{VERSION} {photos.crop} {photos.size}".encode())
-    for path in photos.paths:
-        try:
-            stat = path.stat()
-            state = f"{stat.st_size}\t{stat.st_mtime_ns}"
-        except OSError:
-            state = "none"
-        digest.update(f"\n{path.absolute()}\t{state}".encode())
+    digest = hashlib.sha256(f"{VERSION} {photos.crop} {photos.size} {photos.channels}".encode())
+    for photo in photos.paths:
+        digest.update(b"\n")
+        for path in files_of(photo):
+            try:
+                stat = path.stat()
+                state = f"{stat.st_size}\t{stat.st_mtime_ns}"
+            except OSError:
+                state = "none"
+            digest.update(f"\t{path.absolute()}\t{state}".encode())
     return digest.hexdigest()[:24]
 
 
@@ -169,8 +161,8 @@ def read_unreadable(path: Path, photos: Photos) -> dict[int, str]:
         raise StaleError(f"{path} is damaged ({error})") from error
     for photo in paths:
         try:
-            decode(photo, photos.crop, photos.size)
+            decode(photo, photos.crop, photos.size, photos.channels)
         except Exception:  # as in decode_all
             continue
-        raise StaleError(f"{photo} could not be read and can be now")
+        raise StaleError(f"{', '.join(map(str, files_of(photo)))} could not be read and can be now")
     return unreadable

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from loss import Loss
 from memory import Pieces
-from team import Team
+from team import Team, joined_statistics
 from views import ViewSet
 
 LOG_SECONDS = 10.0
+FLAT = 1e-3  # a quarter of a grey level of 255, which only a channel without a motif falls below
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,10 +30,25 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
 
 
-def normaliser(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Photos (B, C, H, W) in [0, 1] -> (photos - mean) / std, per channel, channels last in memory."""
+def normaliser(
+    kind: str, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """Photos (B, C, H, W) in [0, 1] -> (photos - mean) / std, per channel, channels last in memory.
+
+    mean and std, (C,), are those given where `kind` is channels, and each photo's own where it is photo, std then at
+    least FLAT.
+    """
     centre, spread = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean, std))
-    return lambda photos: ((photos - centre) / spread).contiguous(memory_format=torch.channels_last)
+
+    def apply(photos: Tensor) -> Tensor:
+        if kind == "photo":
+            deviation, level = torch.std_mean(photos, (2, 3), correction=0, keepdim=True)
+            normal = (photos - level) / deviation.clamp_min(FLAT)
+        else:
+            normal = (photos - centre) / spread
+        return normal.contiguous(memory_format=torch.channels_last)
+
+    return apply
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -121,6 +137,29 @@ def finite_mean(losses: list[Tensor]) -> float:
     if not math.isfinite(mean):
         raise FloatingPointError(f"the loss became {mean}")
     return mean
+
+
+@torch.no_grad()
+def take_statistics(model: nn.Module, photos: Iterator[Tensor], precision: str, team: Team) -> None:
+    """Sets the statistics of each batch normalisation to their mean over the batches `photos`, over the whole team's.
+
+    As torch's update_bn(), but all else is as it predicts: update_bn()'s dropout would draw random numbers, and give
+    the layers behind it statistics of what they never see in a prediction. Takes no photo where nothing has statistics.
+    """
+    norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    norms = [part for part in norms if part.track_running_stats]
+    if not norms:
+        return
+    model.eval()
+    usual = [part.momentum for part in norms]
+    for part in norms:
+        part.reset_running_stats()
+        part.training, part.momentum = True, None  # None is a plain mean
+    for batch in photos:
+        with autocast(batch.device, precision), joined_statistics(team.size):
+            model(batch)
+    for part, momentum in zip(norms, usual, strict=True):
+        part.training, part.momentum = False, momentum
 
 
 @torch.inference_mode()

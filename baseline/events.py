@@ -62,7 +62,11 @@ def write_hparams(events: Events, knobs: dict[str, Any], metrics: dict[str, floa
 
 
 def draw_predictions(photos: torch.Tensor, predicted: list[str], truth: list[str]) -> np.ndarray:
-    """Up to 16 photos (B, 3, H, W) uint8, four a row, with predicted and true class: (h, w, 3) uint8."""
+    """Up to 16 photos (B, C, H, W) uint8, four a row, with predicted and true class: (h, w, 3) uint8.
+
+    Of more than three channels the first three are shown, of fewer the first one in grey.
+    """
+    photos = photos[:, :3] if photos.shape[1] >= 3 else photos[:, :1].expand(-1, 3, -1, -1)
     rows = -(-min(len(photos), MOST) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + CAPTION)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)

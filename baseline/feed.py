@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bands import Photo
 from cache import Store, open_store
 from config import Config
 from stream import Stream
@@ -32,9 +32,16 @@ def in_order(rows: np.ndarray, batch_size: int) -> Batches:
     return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
 
-def open_feed(paths: Sequence[Path], config: Config, stored: tuple[int, int], device: torch.device, label: str) -> Feed:
+def open_feed(
+    paths: Sequence[Photo],
+    config: Config,
+    stored: tuple[int, int],
+    device: torch.device,
+    label: str,
+    channels: int = 3,
+) -> Feed:
     """The photos at `paths`, kept at a height and width of `stored`; `label` names them."""
-    return Feed(open_store(paths, config, label, stored), device, label)
+    return Feed(open_store(paths, config, label, stored, channels), device, label)
 
 
 class Feed:
@@ -47,14 +54,14 @@ class Feed:
     def __init__(self, store: Store | Stream, device: torch.device, label: str) -> None:
         self.store, self.device, self.label = store, device, label
         self.unreadable = store.unreadable
-        self.resident: Tensor | None = None  # uint8 (N, H, W, 3)
+        self.resident: Tensor | None = None  # uint8 (N, H, W, C)
         if device.type == "cuda" and store.pixels is not None:
             free, _ = torch.cuda.mem_get_info(device)
             if store.pixels.nbytes <= MOST_RESIDENT * free:
                 self.resident = upload(store.pixels, device)
 
     def batches(self, batches: Batches) -> Iterator[Tensor]:
-        """uint8 (B, 3, H, W) on the device for each of `batches`, channels last in memory."""
+        """uint8 (B, C, H, W) on the device for each of `batches`, channels last in memory."""
         if self.device.type == "cpu":
             return self.store.batches(batches)
         return self.taken(batches)

@@ -9,13 +9,13 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from dataset import read
 from engine import choose_device
 from feed import Feed, open_feed
 from learner import prepare
@@ -36,7 +36,7 @@ class Follower:
             torch.set_num_threads(self.config.threads)
         store = torch.distributed.TCPStore("127.0.0.1", setting["port"], is_master=False)
         join(store, rank, size, device)
-        self.data = read(self.config.data_dir, self.config.dataset, self.config.values())
+        self.data = setting["data"]
         self.learner = prepare(self.config, self.data, setting["rows"], Team(rank, size), device)
         self.feeds: dict[str, Feed] = {}
 
@@ -46,9 +46,9 @@ class Follower:
     def load(self, weights: Path) -> None:
         self.learner.load(weights)
 
-    def train(self, label: str, rows: np.ndarray, epoch: int, generator: torch.Tensor) -> None:
+    def train(self, label: str, rows: np.ndarray, epoch: int, past: Sequence[float], generator: torch.Tensor) -> None:
         self.learner.generator.set_state(generator)
-        self.learner.train(self.feed(label), rows, epoch)
+        self.learner.train(self.feed(label), rows, epoch, past)
 
     def predict(self, label: str, rows: np.ndarray, what: str) -> None:
         self.learner.predict(self.feed(label), rows, what)
@@ -56,7 +56,9 @@ class Follower:
     def feed(self, label: str) -> Feed:
         if label not in self.feeds:
             paths = self.data.train.paths if label == "training photos" else self.data.test.paths
-            self.feeds[label] = open_feed(paths, self.config, self.learner.stored, self.learner.device, label)
+            self.feeds[label] = open_feed(
+                paths, self.config, self.learner.stored, self.learner.device, label, self.data.channels
+            )
         return self.feeds[label]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +21,12 @@ class MemoryFullError(Exception):
 def memory_is_full(error: BaseException) -> bool:
     kinds = (MemoryError, torch.OutOfMemoryError, MemoryFullError)
     return isinstance(error, kinds) or (isinstance(error, RuntimeError) and any(mark in str(error) for mark in FULL))
+
+
+def most_at_once(batch_size: int, accumulation: int, micro_batch: int, processes: int) -> int:
+    """How many photos of a step the knobs let pass the model at once, in each of `processes`; 0 for all."""
+    bounds = [math.ceil(batch_size / processes)] if accumulation > 1 else []
+    return min([*bounds, micro_batch] if micro_batch else bounds, default=0)
 
 
 class Pieces:

@@ -1,46 +1,82 @@
-"""Models: photos (B, 3, H, W) float -> logits (B, K).
+"""Models: photos (B, C, H, W) float -> logits (B, K).
 
-Known by name are Efficientnet_b0..b7 (efficientnet-pytorch), every classifier of torchvision, and
-timm/NAME; each library is imported when one of its models is asked for. To add one, decorate
-`f(out_features, …knobs) -> Module` with `@MODELS.register("name")`.
+Known by name are Efficientnet_b0..b7 (efficientnet-pytorch), every classifier of torchvision, timm/NAME and
+FILE.py:CLASS (custom.py); each library is imported when one of its models is asked for. To add one, decorate
+`f(out_features, …knobs) -> Module` with `@MODELS.register("name")`. Where f names in_channels it gets C; else its
+module is built for 3 channels, and its first convolution is widened to more.
 """
 
 from __future__ import annotations
 
-import re
-from collections import OrderedDict
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from attention import attend, holds_head, watched
+from custom import custom_model, is_custom, place
 from memory import memory_is_full
+from pretrained import State, fetch_weights, load_trunk, read_weights
 from registry import Registry, call, unknown
 
 MODELS = Registry("model")
-State = dict[str, torch.Tensor]
-DENSENET_LAYER = r"^(.*denselayer\d+\.(?:norm|relu|conv))\.(\d)"  # "norm.1" in the published file, "norm1" in the model
 
 
-def build_model(name: str, out_features: int, knobs: dict[str, Any]) -> nn.Module:
-    """The model `name`, started as the knobs `weights` and `pretrained` say.
+def build_model(name: str, out_features: int, knobs: dict[str, Any], channels: int = 3) -> nn.Module:
+    """The model `name` for photos of `channels` channels, started as the knobs `weights` and `pretrained` say.
 
-    Raises ValueError for an unknown name, a file that does not fit, or weights that cannot be fetched.
+    Raises ValueError for an unknown name, a file that does not fit, weights that cannot be fetched, or a model that
+    takes no more channels, or no attention head.
     """
-    module = call(model_factory(name), knobs | {"out_features": out_features})
-    if knobs["weights"]:
-        load_trunk(module, read_weights(Path(knobs["weights"]).expanduser()), knobs["weights"], out_features)
-    elif knobs["pretrained"]:
-        load_trunk(module, fetch_weights(name), f"the ImageNet weights of {name}", out_features)
+    factory = model_factory(name)
+    asked = inspect.signature(factory).parameters.keys()
+    classes, width = ("out_features", "num_classes"), ("in_channels", "channels")
+    module = call(factory, knobs | dict.fromkeys(classes, out_features) | dict.fromkeys(width, channels))
+    if channels != 3 and not asked & set(width):
+        widen(module, name, channels)
+    source, state = weights_for(name, knobs, "pretrained" in asked)
+    begins_with_head = knobs["attention"] and holds_head(state)
+    if begins_with_head:
+        add_attention(module, name, knobs["resize"], channels, out_features)
+    if state:
+        key = f"{first_convolution(module, channels)}.weight"
+        if channels != 3 and key in state and state[key].shape[1] == 3:
+            state[key] = widened(state[key], channels)
+        load_trunk(module, state, source, out_features)
+    if knobs["attention"] and not begins_with_head:  # of the last layer's weights, loaded or new
+        add_attention(module, name, knobs["resize"], channels, out_features)
     return module
+
+
+def weights_for(name: str, knobs: dict[str, Any], fetches: bool) -> tuple[str, State]:
+    """What the model starts from, in words and as tensors; none for new ones, or where its factory `fetches` them."""
+    if knobs["weights"]:
+        return knobs["weights"], read_weights(Path(knobs["weights"]).expanduser())
+    if not knobs["pretrained"] or fetches:
+        return "", {}
+    if is_custom(name):
+        print(f"note: {name} starts as it builds itself: no ImageNet weights are known for it", flush=True)
+        return "", {}
+    return f"the ImageNet weights of {name}", fetch_weights(name)
+
+
+def add_attention(module: nn.Module, name: str, size: tuple[int, int], channels: int, out_features: int) -> None:
+    """Raises ValueError where the attention head does not fit `module`."""
+    with watched(module) as runs:
+        try_on(module, name, size, next(module.parameters()).device, channels, out_features)
+    attend(module, name, runs)
+    module.train()
 
 
 def model_factory(name: str) -> Callable[..., nn.Module]:
     """Raises ValueError for an unknown name."""
     if name in MODELS.entries:
         return MODELS[name]
+    if is_custom(name):
+        return custom_model(name)
     if name.startswith("timm/"):
         return timm_model(name.removeprefix("timm/"))
     if name not in (others := torchvision_names()):
@@ -98,90 +134,52 @@ for _version in range(8):
     MODELS.register(f"Efficientnet_b{_version}")(efficientnet(f"b{_version}"))
 
 
-def fetch_weights(name: str) -> State:
-    """ImageNet weights from their publisher, kept in torch's or the hub's own cache. Raises ValueError."""
-    try:
-        if name.startswith("timm/"):
-            import timm
+def first_convolution(module: nn.Module, channels: int) -> str:
+    """The name of the first convolution over all `channels` channels; empty if there is none."""
+    parts = ((key, part) for key, part in module.named_modules() if isinstance(part, nn.Conv2d))
+    return next((key for key, part in parts if part.in_channels == channels and part.groups == 1), "")
 
-            return timm.create_model(name.removeprefix("timm/"), pretrained=True).state_dict()
-        if name.startswith("Efficientnet_"):
-            from efficientnet_pytorch.utils import url_map
 
-            address = url_map[name.lower().replace("_", "-")]
-            return torch.hub.load_state_dict_from_url(address, map_location="cpu", weights_only=True)
-        from torchvision import models
-
-        state = models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True, weights_only=True)
-        return rename(state, DENSENET_LAYER, r"\1\2") if name.startswith("densenet") else state
-    except Exception as error:  # each library and network fails in its own way
+def widen(module: nn.Module, name: str, channels: int) -> None:
+    """Makes the first convolution of `module`, built for 3 channels, take `channels`, 3 or more. Raises ValueError."""
+    key = first_convolution(module, 3)
+    if not key:
         raise ValueError(
-            f"the ImageNet weights of {name} could not be fetched ({type(error).__name__}: {str(error)[:200]}). "
-            "Pass --weights FILE for a local file, or --pretrained false to start from random weights"
-        ) from error
-
-
-def read_weights(path: Path) -> State:
-    """Tensors by name from .safetensors, or from a .pt or .pth file that holds nothing else. Raises ValueError."""
-    if not path.is_file():
-        raise ValueError(f"weights {path}: no such file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format fails in its own way
-        raise ValueError(
-            f"weights {path} cannot be read as tensors alone ({type(error).__name__}: {str(error)[:200]}). "
-            "The file is damaged, or holds a model where its state_dict() is wanted"
-        ) from error
-    state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
-    wrapped = all(name.startswith("module.") for name in state)  # by DataParallel
-    return rename(state, r"^module\.", "") if wrapped else state
-
-
-def rename(state: State, pattern: str, replacement: str) -> State:
-    return {re.sub(pattern, replacement, name): tensor for name, tensor in state.items()}
-
-
-def load_trunk(module: nn.Module, state: State, source: str, out_features: int) -> None:
-    """Loads `state` into `module`; a last layer of another number of classes stays new. Raises ValueError.
-
-    Everything else must fit: no tensor is left out but those of a training-only auxiliary head.
-    """
-    own = module.state_dict()
-
-    def is_last(name: str) -> bool:
-        """A tensor of a layer that gives the classes: only its first side may differ."""
-        other = state[name].shape[1:] if name in state else own[name].shape[1:]
-        return own[name].shape[:1] == (out_features,) and other == own[name].shape[1:]
-
-    misfits = {name for name in own if name in state and state[name].shape != own[name].shape}
-    fitting = OrderedDict(
-        (name, tensor) for name, tensor in state.items() if name not in misfits and not name.lower().startswith("aux")
-    )
-    # the versions of its layers' layouts, by which torch renames the tensors of older files
-    fitting._metadata = getattr(state, "_metadata", own._metadata)
-    result = module.load_state_dict(fitting, strict=False)
-    new = {name for name in result.missing_keys if not name.endswith("num_batches_tracked")}
-    wrong = sorted(name for name in new | misfits if not is_last(name))
-    if wrong or result.unexpected_keys:
-        raise ValueError(
-            f"{source} does not fit the model (at this --resize): {len(wrong)} of its {len(own)} tensors are missing or"
-            f" of another shape ({', '.join(wrong[:3])}), {len(result.unexpected_keys)} are unknown to it"
-            f" ({', '.join(result.unexpected_keys[:3])})"
+            f"{name} has no convolution over 3 channels that could be widened to the data's {channels}; take a model "
+            "that begins with one, as resnet34 does, or one from your own file that asks for in_channels"
         )
-    layer = f"; new: {', '.join(sorted(new))}" if new else ""
-    print(f"started from {source}: {len(own) - len(new)} tensors{layer}", flush=True)
+    convolution = module.get_submodule(key)
+    convolution.weight = nn.Parameter(widened(convolution.weight.detach(), channels))
+    convolution.in_channels = channels
+
+
+def widened(weight: Tensor, channels: int) -> Tensor:
+    """(O, 3, H, W) -> (O, channels, H, W): each further channel a copy of red's, which is the first."""
+    return torch.cat([weight, weight[:, :1].repeat(1, channels - 3, 1, 1)], dim=1)
 
 
 @torch.inference_mode()
-def try_on(model: nn.Module, name: str, size: tuple[int, int], device: torch.device) -> None:
-    """Raises ValueError where `model` cannot take photos of `size` (H, W)."""
+def try_on(
+    model: nn.Module,
+    name: str,
+    size: tuple[int, int],
+    device: torch.device,
+    channels: int,
+    out_features: int,
+) -> None:
+    """Raises ValueError where `model` cannot take photos of `size` (H, W), or gives other than (B, out_features)."""
+    photos = torch.linspace(-1, 1, 2 * channels * size[0] * size[1], device=device).reshape(2, channels, *size)
+    seen = f"photos of {size[0]} x {size[1]}" + (f" with {channels} channels" if channels != 3 else "")
     try:
-        model.eval()(torch.zeros(2, 3, *size, device=device))
-    except (RuntimeError, AssertionError, ValueError) as error:  # each library refuses in its own way
+        logits = model.eval()(photos)
+    except Exception as error:  # each library, and a user's own model, refuses in its own way
         if memory_is_full(error):
             raise
-        raise ValueError(f"{name} cannot take photos of {size[0]} x {size[1]}: {error}. Change --resize") from error
+        advice = "Change --resize" + (", or the model" if is_custom(name) else "")
+        raise ValueError(f"{name} cannot take {seen}: {error}{place(name, error)}. {advice}") from error
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (2, out_features):
+        raise ValueError(
+            f"{name} gives {shape} for 2 {seen}, not a tensor (2, {out_features}); a model must give "
+            "one number for each photo and class"
+        )

@@ -21,7 +21,7 @@ import torch
 
 from config import Config
 from engine import Stepper
-from loss import CRITERIA
+from loss import cross_entropy
 from memory import Pieces, memory_is_full
 from model import build_model, try_on
 from optim import build_optimizer
@@ -37,33 +37,35 @@ HOPELESS = 4.0  # times float32's first step, after which a precision is not tri
 COMPILE_FROM = {"cpu": 3600.0, "cuda": 600.0}  # seconds of training below which a compiler's minutes hardly pay
 
 
-def settle(config: Config, classes: int, device: torch.device, photos: int, processes: int = 1) -> Config:
+def settle(
+    config: Config, classes: int, device: torch.device, photos: int, processes: int = 1, channels: int = 3
+) -> Config:
     """`config` with precision and compile settled for a training on `photos` photos, all epochs together.
 
-    Several processes train without a compiler. Raises ValueError where the model takes no photos of this size, or
-    no step can be taken at all.
+    `classes` are all logits. Several processes train without a compiler. Raises ValueError where the model takes no
+    photos of this size, or no step can be taken at all.
     """
     if processes > 1 and config.compile == "auto":
         config = replace(config, compile="false")
     if "auto" not in (config.precision, config.compile):
         return config
-    file = Path(config.cache_dir).expanduser() / "pace" / f"{key(config, classes, device)}.json"
+    file = Path(config.cache_dir).expanduser() / "pace" / f"{key(config, classes, channels, device)}.json"
     wanted = PRECISIONS[device.type] if config.precision == "auto" else (config.precision,)
     with alone(file):
         known = recall(file)
         if any(name not in known for name in wanted) or not any("seconds" in known[name] for name in wanted):
-            known |= measure(config, classes, device, wanted)
+            known |= measure(config, classes, channels, device, wanted)
             remember(file, known)
         precision = fastest({name: known[name]["seconds"] for name in wanted if "seconds" in known[name]})
         told = ", ".join(f"{name} {describe(known[name])}" for name in wanted)
         kept = f"measured on this machine once ({file})" if file.is_file() else "measured now"
         print(f"precision {precision}: {told}; {kept}", flush=True)
         config = replace(config, precision=precision)
-        return replace(config, compile=settle_compile(config, classes, device, photos, file, known))
+        return replace(config, compile=settle_compile(config, classes, channels, device, photos, file, known))
 
 
 def settle_compile(
-    config: Config, classes: int, device: torch.device, photos: int, file: Path, known: dict[str, Any]
+    config: Config, classes: int, channels: int, device: torch.device, photos: int, file: Path, known: dict[str, Any]
 ) -> str:
     """The knob `compile`: auto is true where compiling saves more over the training than the seconds it takes."""
     plain = known[config.precision]["seconds"]
@@ -72,7 +74,7 @@ def settle_compile(
     name = f"{config.precision} compiled"
     if name not in known:
         print(f"compile: this training takes {duration(photos * plain)}; measuring whether compiling pays", flush=True)
-        known |= measure_compiled(config, classes, device)
+        known |= measure_compiled(config, classes, channels, device)
         remember(file, known)
     entry = known[name]
     saved = photos * (plain - entry["seconds"]) - entry["compile_seconds"] if "seconds" in entry else 0.0
@@ -110,12 +112,13 @@ def describe(entry: dict[str, Any]) -> str:
     return f"{1 / entry['seconds']:.0f} images/s" if "seconds" in entry else f"failed ({entry['failed']})"
 
 
-def key(config: Config, classes: int, device: torch.device) -> str:
+def key(config: Config, classes: int, channels: int, device: torch.device) -> str:
     """Readable, and unlike for whatever may change what is fastest."""
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     height, width = config.resize
     shown = f"{config.model.replace('/', '-')}-{height}x{width}-{config.batch_size}-{device.type}"
-    told = (machine, torch.__version__, torch.get_num_threads(), classes, config.micro_batch, config.optimizer)
+    told = (machine, torch.__version__, torch.get_num_threads(), config.micro_batch, config.optimizer)
+    told += (classes, channels, config.attention)
     return f"{shown}-{hashlib.sha256(repr(told).encode()).hexdigest()[:8]}"
 
 
@@ -144,16 +147,17 @@ def remember(file: Path, known: dict[str, Any]) -> None:
 class Bench:
     """A model of the trial's kind, and random photos to train it on."""
 
-    def __init__(self, config: Config, classes: int, device: torch.device) -> None:
+    def __init__(self, config: Config, classes: int, channels: int, device: torch.device) -> None:
         self.config, self.device = config, device
         knobs = config.values() | {"pretrained": False, "weights": ""}
-        self.model = build_model(config.model, classes, knobs).to(device, memory_format=torch.channels_last)
+        model = build_model(config.model, classes, knobs, channels)
+        self.model = model.to(device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer(config.optimizer, list(self.model.parameters()), knobs)
         self.count = config.batch_size if device.type == "cuda" else min(config.batch_size, CPU_PHOTOS)
-        photos = torch.rand(self.count, 3, *config.resize, device=device)
+        photos = torch.rand(self.count, channels, *config.resize, device=device)
         self.photos = photos.contiguous(memory_format=torch.channels_last)
         self.target = torch.eye(classes, device=device)[torch.arange(self.count) % classes]
-        self.criterion = CRITERIA.build("cross_entropy", {"weights": torch.ones(classes)})
+        self.criterion = cross_entropy(torch.ones(classes), exclusive=True)
 
     def step(self, precision: str, compiled: bool = False) -> Callable[[int], float]:
         """A function that takes a step on that many of the photos; returns its seconds per photo."""
@@ -178,12 +182,14 @@ class Bench:
         return timed
 
 
-def measure(config: Config, classes: int, device: torch.device, precisions: tuple[str, ...]) -> dict[str, Any]:
+def measure(
+    config: Config, classes: int, channels: int, device: torch.device, precisions: tuple[str, ...]
+) -> dict[str, Any]:
     """{precision: {"seconds": per photo}} or {precision: {"failed": why}}; they take turns. Raises ValueError."""
     found, steps, first = {}, {}, {}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        bench = Bench(config, classes, device)
-        try_on(bench.model, config.model, config.resize, device)
+        bench = Bench(config, classes, channels, device)
+        try_on(bench.model, config.model, config.resize, device, channels, classes)
         for name in precisions:
             step = bench.step(name)
             try:
@@ -207,11 +213,11 @@ def measure(config: Config, classes: int, device: torch.device, precisions: tupl
     return found | {name: {"seconds": statistics.median(turn[name] for turn in rounds)} for name in rounds[0]}
 
 
-def measure_compiled(config: Config, classes: int, device: torch.device) -> dict[str, Any]:
+def measure_compiled(config: Config, classes: int, channels: int, device: torch.device) -> dict[str, Any]:
     """{"PRECISION compiled": {"seconds": per photo, "compile_seconds": …}} or {… {"failed": why}}."""
     name = f"{config.precision} compiled"
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        bench = Bench(config, classes, device)
+        bench = Bench(config, classes, channels, device)
         step, began = bench.step(config.precision, compiled=True), time.monotonic()
         try:
             for count in (bench.count, bench.count - 1):  # the two sizes of a trial's batches

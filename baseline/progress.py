@@ -6,7 +6,7 @@ import time
 
 
 class Progress:
-    """Prints `label: done/total, rate, time to go` at most once in `every` seconds."""
+    """Prints `label: done/total, pace, time to go` at most once in `every` seconds."""
 
     def __init__(self, label: str, total: int, unit: str, every: float = 2.0) -> None:
         self.label, self.total, self.unit, self.every = label, total, unit, every
@@ -18,7 +18,8 @@ class Progress:
             self.printed = now
             rate = done / (now - self.started)
             print(
-                f"{self.label}: {done}/{self.total} {self.unit}, {rate:.0f} a second,"
+                f"{self.label}: {done}/{self.total} {self.unit},"
+                f" {f'{rate:.0f} a second' if rate >= 1 else f'{1 / rate:.0f} s each'},"
                 f" {duration((self.total - done) / rate)} to go",
                 flush=True,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Set
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from config import Config
-from dataset import Data
 from folds import Split
 from run import Run
+from samples import Data, Test
 
 VERSIONS = ("torch", "torchvision", "timm", "efficientnet-pytorch", "nni", "numpy", "pandas", "pillow")
 
@@ -35,15 +36,43 @@ def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds:
                 "photos": len(data.train.groups),
                 "groups": len(set(data.train.groups)),
                 "test_photos": len(data.test.ids) if data.test else 0,
+                "notes": data.notes,
             },
-            "folds": {"hash": folds.hash, "fold": config.fold, "count": int(folds.folds.max()) + 1}
-            | {name: len(getattr(folds, name)) for name in ("train", "validation", "holdout")},
-            "heads": [{"name": head.name, "classes": list(head.classes)} for head in data.task.heads],
+            "folds": {"hash": folds.hash, "fold": fold_of(config), "count": folds.count}
+            | {name: len(getattr(folds, name)) for name in ("train", "validation", "holdout", "test_val")},
+            "heads": [
+                {"name": head.name, "classes": list(head.classes), "exclusive": head.exclusive}
+                for head in data.task.heads
+            ],
             "prior": [float(share) for share in prior],
+            "submission": submission(data.test),
+            "files": files_of(config),
         },
     )
-    reason = "no epoch has ended yet" if data.test else f"{data.root} has no eval part"
+    reason = "no epoch has ended yet" if data.test else f"{data.root} has no test photos"
     run.update(objective=config.metric, test={"predicted": False, "reason": reason})
+
+
+def fold_of(config: Config) -> int | str:
+    return "all" if config.fold == "all" else int(config.fold)
+
+
+def files_of(config: Config) -> dict[str, str]:
+    """The files of the user's that a trial is made of, its model's and its policies', and what is in them: a hash."""
+    from augment import POLICY  # here, as blends have no use for models
+    from custom import is_custom, locate
+    from policy import RANDOM, find_policy
+
+    files = {config.model: locate(config.model)[0]} if is_custom(config.model) else {}
+    for part in config.augmentation.split("+"):
+        if part.startswith(POLICY) and not part.startswith(POLICY + RANDOM):
+            files[part] = find_policy(part.removeprefix(POLICY))
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in files.items()}
+
+
+def submission(test: Test | None) -> dict[str, Any]:
+    """What hard.csv looks like: its columns, and the answer that stands for each class."""
+    return {"columns": [test.id_column, test.answer_column], "answers": list(test.answers)} if test else {}
 
 
 def versions() -> dict[str, str]:
@@ -65,9 +94,22 @@ def differing(path: Path, parameters: dict[str, Any], but: Set[str]) -> list[str
     ]
 
 
-def check_data(path: Path, data: Data, folds: Split) -> None:
-    """Raises ValueError where the data or its folds are not those that the run folder `path` was begun with."""
+def check_unchanged(path: Path, config: Config, data: Data, folds: Split) -> None:
+    """Raises ValueError where the data, its folds or the user's files are not those that `path` was begun with."""
     stored = json.loads((path / "config.json").read_text())
+    files = files_of(config)
+    if changed := [name for name, digest in stored.get("files", {}).items() if files.get(name) != digest]:
+        raise ValueError(
+            f"{changed[0]} has changed since {path} was begun; bring the file back as it was, or begin a new run "
+            "without --resume"
+        )
+    noted, notes = stored["data"].get("notes", {}), data.notes
+    for name in ("groups", "corrections"):
+        if (was := noted.get(name, {}).get("hash")) != (now := notes.get(name, {}).get("hash")):
+            raise ValueError(
+                f"{name}.csv was {was or 'not there'} at the start of {path}, and is {now or 'not there'} now; bring "
+                "it back as it was, or begin a new run without --resume"
+            )
     for what, before, now in (
         ("fingerprint", stored["data"]["fingerprint"], data.fingerprint()),
         ("folds", stored["folds"]["hash"], folds.hash),

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,8 +21,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import torch
 
 
 @dataclass
@@ -47,6 +46,7 @@ class Run:
 
     def save(self, name: str, state: dict[str, Any]) -> None:
         """Weights or training state, loadable with weights_only=True."""
+        import torch  # here, as readers of run folders need it not
 
         def write(file: Path) -> None:
             with open(file, "wb") as stream:  # torch's own would stay open, and keep a full disk full, after an error
@@ -110,6 +110,22 @@ class Run:
         self.end("SUCCEEDED")
 
 
+def fold_folders(path: Path) -> list[Path]:
+    """The run folders of the folds inside one of all folds, in order; none in a run folder of one."""
+    folders = [folder for folder in path.glob("fold-*") if is_fold(folder)]
+    return sorted(folders, key=lambda folder: int(folder.name.removeprefix("fold-")))
+
+
+def is_fold(path: Path) -> bool:
+    return re.fullmatch(r"fold-\d+", path.name) is not None
+
+
+def weights_of(path: Path) -> list[Path]:
+    """The best weights of a run folder, and of its folds, as far as they are there."""
+    files = [folder / "best.pt" for folder in (path, *fold_folders(path))]
+    return [file for file in files if file.is_file()]
+
+
 def create_run(root: Path, experiment: str, trial: str) -> Run:
     """A new, empty run folder; a second trial of the same name gets a number behind it."""
     for number in range(1, 1000):
@@ -168,8 +184,8 @@ def hold(path: Path) -> int | None:
 
 
 def atomic(path: Path, write: Callable[[Path], Any]) -> None:
-    """Calls write(file beside `path`), makes it durable and moves it to `path`."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    """Calls write(file beside `path`), makes it durable and moves it to `path`; so may several threads at once."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         write(scratch)
         with open(scratch, "rb") as file:

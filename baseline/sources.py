@@ -1,15 +1,35 @@
-"""Where a trial's knobs come from: environment, run folder, --config FILE, command line and NNI, in that order."""
+"""Where a trial's knobs come from: environment, run folder, --config FILE, command line and NNI, in that order.
+
+Where one of the variables SAGEMAKER is set, the environment variable NAME is the model, and one that is called as a
+knob in lower case is that knob: `SM_CHANNEL_TRAIN=DATA NAME=resnet18 epochs=1 python train.py`. Shells and systems
+have variables NAME and name of their own, so without SAGEMAKER neither counts, and `name` never does.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import typing
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from config import FIELDS, TYPES, Config, check, convert
+from config import FIELDS, TYPES, Config
 from registry import unknown
+from rules import check, convert
+from sections import flatten, refuse_twice
+
+OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
+SAGEMAKER = (
+    "SM_CHANNEL_TRAIN",
+    "SM_MODEL_DIR",
+    "SM_CHANNEL_EVAL",
+    "SM_CHANNEL_MODEL",
+    "SM_OUTPUT_DATA_DIR",
+    "SM_GROUND_TRUTH_DIR",
+)
+NOT_KNOBS = {"name"}  # nix-shell sets it, and it would differ from NAME by its case alone
 
 
 def load(argv: list[str], environment: dict[str, str], parameters: dict[str, Any]) -> tuple[Config, list[dict]]:
@@ -19,13 +39,21 @@ def load(argv: list[str], environment: dict[str, str], parameters: dict[str, Any
     unknown knob or an impossible value, naming where it was given.
     """
     from_file, from_line = read_line(argv)
-    sources = {
-        "environment": from_environment(environment),
-        "run folder": {} if parameters else from_run(from_line.get("resume", "")),  # NNI's trials have their own
-        "config file": from_file,
-        "command line": from_line,
-        "NNI": parameters,
-    }
+    around = from_environment(environment)
+    resume = from_line.get("resume", around.get("resume", ""))
+    return merge(
+        {
+            "environment": around,
+            "run folder": {} if parameters else from_run(resume),  # NNI's trials have their own
+            "config file": from_file,
+            "command line": from_line,
+            "NNI": parameters,
+        }
+    )
+
+
+def merge(sources: dict[str, dict[str, Any]]) -> tuple[Config, list[dict]]:
+    """The Config of knobs by source, a later one winning, and what overrode what, as load() has it."""
     chosen, origin, overrides = {}, {}, []
     for source, given in sources.items():
         for name, raw in given.items():
@@ -35,12 +63,43 @@ def load(argv: list[str], environment: dict[str, str], parameters: dict[str, Any
                     {"knob": name, "value": chosen[name], "from": origin[name], "by": source, "now": value}
                 )
             chosen[name], origin[name] = value, source
+    if origin.get("model") == "environment":
+        check_model(chosen["model"])
     return check(Config(**chosen)), overrides
 
 
 def from_environment(environment: dict[str, str]) -> dict[str, str]:
-    named = {name: entry.metadata["environment"] for name, entry in FIELDS.items()}
-    return {name: environment[key] for name, key in named.items() if environment.get(key)}
+    """Knobs by name. Raises ValueError naming the variable for an impossible value, and for two of one knob."""
+    variables = {entry.metadata["environment"]: name for name, entry in FIELDS.items() if entry.metadata["environment"]}
+    if any(environment.get(key) for key in SAGEMAKER):
+        variables |= {"NAME": "model"} | {name: name for name in FIELDS.keys() - NOT_KNOBS}
+    given, origin = {}, {}
+    for key, name in variables.items():
+        if raw := environment.get(key):
+            convert(name, raw, f"environment variable {key}")
+            if given.get(name, raw) != raw:
+                raise ValueError(
+                    f"environment: {origin[name]}={given[name]} and {key}={raw} both set {name}; unset one of them"
+                )
+            given[name], origin[name] = raw, key
+    return given
+
+
+def check_model(name: str) -> None:
+    """Raises ValueError where the environment names no model: a shell may have set NAME to something else."""
+    from model import model_factory
+
+    try:
+        model_factory(name)
+    except ValueError as error:
+        raise ValueError(
+            f"environment: {error}. Beside an SM_ variable NAME is the model; unset NAME, or pass --model"
+        ) from error
+
+
+def output_root(config: Config) -> Path:
+    """The folder that holds the experiments' folders."""
+    return Path(config.model_dir).expanduser() if config.model_dir else OUTPUTS
 
 
 def from_run(resume: str) -> dict[str, Any]:
@@ -77,12 +136,14 @@ def read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"--config {path}: no such file")
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        refuse_twice(path, yaml.compose(text, yaml.SafeLoader))
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"--config {path}: neither JSON nor YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"--config {path}: expected knobs by name, found {type(content).__name__}")
-    return content.get("parameters", content)
+    return flatten(path, content.get("parameters", content))
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -93,13 +154,20 @@ def argument_parser() -> argparse.ArgumentParser:
         description="Trains one trial and writes its run folder. Under NNI, NNI's parameters win.",
     )
     parser.add_argument("--config", metavar="FILE", help="knobs from a JSON or YAML file, or a run's config.json")
+    add_knobs(parser)
+    return parser
+
+
+def add_knobs(parser: argparse.ArgumentParser, texts: Mapping[str, str] = MappingProxyType({})) -> None:
+    """An option for each knob; `texts` are those whose help is another one, or argparse.SUPPRESS."""
     for name, entry in FIELDS.items():
         spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
         many = {"nargs": "+"} if typing.get_origin(TYPES[name]) is tuple else {}
         if TYPES[name] is bool:
             many = {"nargs": "?", "const": "true"}
-        parser.add_argument(*spellings, dest=name, help=describe(entry), metavar=name.upper(), **many)
-    return parser
+        parser.add_argument(
+            *spellings, dest=name, help=texts.get(name) or describe(entry), metavar=name.upper(), **many
+        )
 
 
 def describe(entry: dataclasses.Field) -> str:

@@ -1,23 +1,31 @@
-"""What is predicted: heads, and the slice of the (B, K) logits that belongs to each.
+"""What is predicted: heads, the slice of the (B, K) logits that belongs to each, and the C classes that are answered.
 
-One tensor leaves a model however many heads there are; only Task knows the slices.
+One tensor leaves a model however many heads there are; only Task knows the slices. Of several heads, the classes
+are all combinations of theirs: mask x gender x age makes 18.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
+
+LIKELY = 0.5  # from here on a class that does not exclude the others is taken to hold
 
 
 @dataclass(frozen=True)
 class Head:
     name: str
     classes: tuple[str, ...]
+    exclusive: bool = True  # one class each; else several may hold at once
 
 
 @dataclass(frozen=True)
 class Task:
+    """Several heads, or one; one whose classes do not exclude each other stands alone."""
+
     heads: tuple[Head, ...]
 
     @property
@@ -31,20 +39,42 @@ class Task:
         return tuple(slice(end - len(head.classes), end) for end, head in zip(ends, self.heads, strict=True))
 
     @property
+    def exclusive(self) -> bool:
+        """Whether a photo is of one class alone."""
+        return self.heads[0].exclusive
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """The K class names, in the order of the logits."""
-        return tuple(name for head in self.heads for name in head.classes)
+        """The names of the C classes that are answered."""
+        return tuple(" ".join(names) for names in itertools.product(*(head.classes for head in self.heads)))
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the K columns that soft files have beside the classes, mask_0 …; none of one head alone."""
+        several = len(self.heads) > 1
+        return [f"{head.name}_{number}" for head in self.heads for number in range(several * len(head.classes))]
 
     def activate(self, logits: np.ndarray) -> np.ndarray:
-        """Logits (N, K) to probabilities (N, K) that sum to 1 over each head."""
+        """Logits (N, K) to probabilities (N, K), which sum to 1 over each head whose classes exclude each other."""
+        if not self.exclusive:
+            return sigmoid(logits)
         return np.concatenate([softmax(logits[:, part]) for part in self.slices], axis=1)
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Probabilities (N, K) to booleans (N, K): the most probable class of each head."""
-        decided = np.zeros(probabilities.shape, dtype=bool)
-        for part in self.slices:
-            best = probabilities[:, part].argmax(axis=1) + part.start
-            decided[np.arange(len(decided)), best] = True
+    def combine(self, probabilities: np.ndarray) -> np.ndarray:
+        """Those of the heads (N, K) to those of the classes (N, C), as their product."""
+        return combine(*(probabilities[:, part] for part in self.slices))
+
+    def separate(self, combined: np.ndarray) -> np.ndarray:
+        """Probabilities of the classes (N, C) to those of the heads (N, K), each the sum over the other heads."""
+        sizes = [len(head.classes) for head in self.heads]
+        cube = combined.reshape(-1, *sizes)
+        axes = range(1, len(sizes) + 1)
+        return np.concatenate([cube.sum(axis=tuple(other for other in axes if other != own)) for own in axes], axis=1)
+
+    def decide(self, combined: np.ndarray) -> np.ndarray:
+        """Probabilities (N, C) to booleans (N, C): the most probable class, and all likely ones if several may hold."""
+        decided = np.zeros(combined.shape, dtype=bool) if self.exclusive else combined >= LIKELY
+        decided[np.arange(len(decided)), combined.argmax(axis=1)] = True
         return decided
 
 
@@ -54,15 +84,23 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """In float64."""
+    return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))  # exp() would overflow
+
+
 def one_hot(labels: np.ndarray, size: int) -> np.ndarray:
     """Class numbers (N,) to targets (N, size) in {0, 1}, float32."""
     return np.eye(size, dtype=np.float32)[labels]
 
 
-def combine(mask: np.ndarray, gender: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """Probabilities (N, 3), (N, 2), (N, 3) to the 18 classes mask * 6 + gender * 3 + age, as their product (N, 18).
+def combine(*heads: np.ndarray) -> np.ndarray:
+    """Probabilities (N, k) of each head to those of all combinations of their classes (N, C), as the product.
 
-    The arg-max of the product is the three arg-maxes recombined.
+    Of mask, gender and age they are the 18 classes mask * 6 + gender * 3 + age. The arg-max of the product is the
+    arg-maxes recombined.
     """
-    product = mask[:, :, None, None] * gender[:, None, :, None] * age[:, None, None, :]
-    return product.reshape(len(mask), 18)
+    product = heads[0]
+    for head in heads[1:]:
+        product = product[..., None] * head.reshape(len(head), *[1] * (product.ndim - 1), -1)
+    return product.reshape(len(product), math.prod(product.shape[1:]))

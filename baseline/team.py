@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from config import Config
+from samples import Data
 
 PATIENCE = timedelta(minutes=30)  # for the slowest of the processes, which may be compiling
 LAST_WORDS_SECONDS = 5.0
@@ -98,7 +99,7 @@ class Team:
 
 
 def gather_team(
-    processes: int, config: Config, device: torch.device, rows: np.ndarray, fail: Callable[[str], None]
+    processes: int, config: Config, device: torch.device, data: Data, rows: np.ndarray, fail: Callable[[str], None]
 ) -> Team:
     """A team of `processes`, led by this one, that will train on `rows`. Raises ValueError where it cannot be had.
 
@@ -109,7 +110,8 @@ def gather_team(
         return team
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise ValueError(f"--processes {processes}: torch sees {torch.cuda.device_count()} GPUs here")
-    smallest = len(rows) // math.ceil(len(rows) / config.batch_size)
+    steps = math.ceil(len(rows) / (config.batch_size * config.accumulation))
+    smallest = min(config.batch_size, len(rows) // steps)  # of what passes the model at once
     if smallest < 2 * processes:
         raise ValueError(
             f"--processes {processes}: a batch has {smallest} photos, and each process needs 2; raise --batch_size"
@@ -117,7 +119,9 @@ def gather_team(
     if config.compile == "true":
         print("note: several processes train without --compile true", flush=True)
     # the weights to start from are the leader's
-    setting = {"config": replace(config, pretrained=False, weights=""), "rows": rows}
+    # the data as it was read here, for notes beside it may change meanwhile; encode() is a reader's own, and not needed
+    known = {"data": replace(data, encode=None), "rows": rows}
+    setting = {"config": replace(config, pretrained=False, weights="")} | known
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     for rank in range(1, processes):
         command = [sys.executable, str(Path(__file__).with_name("follower.py"))]
@@ -156,6 +160,11 @@ class JoinedStatistics(nn.Module):
     def forward(self, photos: Tensor) -> Tensor:
         with BatchNormMode():
             return self.inner(photos)
+
+
+def joined_statistics(size: int) -> AbstractContextManager:
+    """Where every batch normalisation in training is over the batches of all `size` processes."""
+    return BatchNormMode() if size > 1 else nullcontext()
 
 
 class Total(torch.autograd.Function):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,32 @@ import events
 from augment import check_augmentation
 from checkpoint import best_epoch, choose_run, commit, publish, restore, scores, settled, undisturbed
 from config import PLACES, Config
-from dataset import Data, read
+from crossval import run_folds
+from dataset import read
 from engine import choose_device
 from feed import Feed, open_feed
-from folds import Split, split
+from folds import Split, divide
 from inference import predict_test
 from learner import Learner, prepare
 from loss import CRITERIA
 from memory import MemoryFullError, memory_is_full
-from metrics import METRICS, evaluate
+from metrics import METRICS, as_objective, evaluate, show
 from model import model_factory
 from optim import SCHEDULES, optimizer_class, schedule_name
 from pace import settle
-from record import check_data, describe
+from predictions import answers_of
+from record import check_unchanged, describe
+from rules import anchored
 from run import Run
-from sources import load
+from samples import Data, fitted
+from sources import load, output_root
+from task import LIKELY
 from team import gather_team
+from tracker import Tracker, open_tracker
 from trial import Trial, die_of_interrupt, environment, gpus_given, start_trial
 from views import VIEWS
 
-OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
+SHOWN = 20  # unreadable photos that an error lists
 
 
 def main(argv: list[str]) -> None:
@@ -42,16 +47,22 @@ def main(argv: list[str]) -> None:
     try:
         trial = start_trial()
         config, overrides = load(argv, environment(), trial.parameters)
+        config = anchored(config)
         check_names(config)
-        run = choose_run(Path(config.model_dir).expanduser() if config.model_dir else OUTPUTS, trial, config)
+        run = choose_run(output_root(config), trial, config)
         print(f"run folder: {run.path}", flush=True)
         trial.show(run.path)
         with closing(run):
+            if config.threads:
+                torch.set_num_threads(config.threads)
             if run.summary.get("status") == "SUCCEEDED":
                 tell_again(trial, config, run)
             else:
                 with run.recording(trial.ending):
-                    run_trial(trial, config, overrides, run)
+                    if config.fold == "all":
+                        run_folds(trial, config, overrides, run, run_trial)
+                    else:
+                        run_trial(trial, config, overrides, run)
     except KeyboardInterrupt:
         if run:
             print(f"{run.summary.get('error', 'told to stop')}; {farewell(run)}", flush=True)
@@ -66,6 +77,9 @@ def main(argv: list[str]) -> None:
 
 def farewell(run: Run) -> str:
     """What a stopped trial leaves, and what to do with it."""
+    if "folds" in run.summary:
+        whole = len(run.summary["folds"])
+        return f"{run.path} keeps {whole} whole folds and the epochs of the next; --resume {run.path} goes on"
     if "best_epoch" not in run.summary:
         return "no epoch had ended"
     test = run.summary["test"]
@@ -76,72 +90,66 @@ def check_names(config: Config) -> None:
     """Fails on a misspelt name before anything is read."""
     for registry, name in (
         (CRITERIA, config.criterion),
-        (VIEWS, config.views),
         (METRICS, config.metric),
         (SCHEDULES, schedule_name(config.schedule, config.lr_decay_step)),
     ):
         registry[name]
     check_augmentation(config.augmentation)
+    VIEWS.build(config.views, config.values())
     optimizer_class(config.optimizer)
     model_factory(config.model)
 
 
 def tell_again(trial: Trial, config: Config, run: Run) -> None:
     """A trial that NNI starts again though it has ended: NNI was killed before it stored the result."""
-    print(f"nothing is left to do: it has ended with epoch {run.summary['best_epoch']} as its best", flush=True)
-    trial.finish(objective(scores(run.summary["metrics"]), config))
+    print(f"nothing is left to do: {run.path} has ended", flush=True)
+    trial.finish(as_objective(scores(run.summary["metrics"]), config.metric))
 
 
-def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run) -> None:
-    """The story of a trial, from its start or from the last epoch that it ended."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    data = read(config.data_dir, config.dataset, config.values())
+def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run, data: Data | None = None) -> None:
+    """The story of a trial, from its start or from the last epoch that it ended; of one fold of several, given data."""
+    data = data or read(config.data_dir, config.dataset, config.values())
     folds = divide(config, data)
-    prior = data.train.target[folds.train].mean(axis=0)
+    prior = data.truth[folds.train].mean(axis=0)
     if begun := (run.path / "last.pt").is_file():
-        check_data(run.path, data, folds)
+        check_unchanged(run.path, config, data, folds)
     else:
         describe(run, config, overrides, data, folds, prior)
     announce(config, data, folds)
+    given, config = config, fitted(config, data)
     device = choose_device(config.device)
     processes = config.processes or (gpus_given() if device.type == "cuda" else 1)
-    config = settle(settled(run, config), data.task.size, device, config.epochs * len(folds.train), processes)
+    config = settle(
+        settled(run, config), data.task.size, device, config.epochs * len(folds.train), processes, data.channels
+    )
     run.update(precision=config.precision, compile=config.compile)
     start = replace(config, pretrained=False, weights="") if begun else config  # last.pt has the weights
-    with gather_team(processes, config, device, folds.train, lambda why: run.end("FAILED", error=why)) as team:
+    with (
+        closing(open_tracker(config, run.path, config.values())) as tracker,
+        gather_team(processes, config, device, data, folds.train, lambda why: run.end("FAILED", error=why)) as team,
+    ):
         # before decoding, which is in vain where weights cannot be had
         learner = prepare(start, data, folds.train, team, device)
-        with closing(open_feed(data.train.paths, config, learner.stored, device, "training photos")) as feed:
+        size, channels = learner.stored, data.channels
+        with closing(open_feed(data.train.paths, config, size, device, "training photos", channels)) as feed:
             folds = leave_unreadable(run, config, data, folds, feed.unreadable)
             probabilities = go_on(trial, run, config, data, folds, learner) if begun else None
             with closing(events.open_events(run.path, len(run.history))) as writer:
                 if probabilities is not None:  # what was drawn of that epoch may not have reached the disk
                     draw(writer, run, data, folds, feed, probabilities)
-                train_and_validate(trial, config, data, folds, feed, learner, run, writer)
+                train_and_validate(trial, config, data, folds, feed, learner, run, writer, tracker)
                 best = scores(best_epoch(run, config))
-                events.write_hparams(writer, searched(config, trial), best)
+                events.write_hparams(writer, searched(given, trial), best)
         predict_best(run, config, data, learner, prior)
-    trial.finish(objective(best, config))
+        tracker.finish({"best_epoch": run.summary["best_epoch"]} | best)
+    trial.finish(as_objective(best, config.metric))
     print(f"best: epoch {run.summary['best_epoch']}, {show(best)}", flush=True)
-
-
-def divide(config: Config, data: Data) -> Split:
-    return split(
-        data.train.ids,
-        data.train.groups,
-        data.train.strata,
-        val_ratio=config.val_ratio,
-        fold=config.fold,
-        split_seed=config.split_seed,
-        photo_holdout=config.photo_holdout,
-    )
 
 
 def predict_best(run: Run, config: Config, data: Data, learner: Learner, prior: np.ndarray) -> None:
     """soft.csv and hard.csv with the best epoch's weights, where there are test photos."""
     if data.test is None:
-        print(f"{data.root} has no eval part: no soft.csv and no hard.csv", flush=True)
+        print(f"{data.root} has no test photos: no soft.csv and no hard.csv", flush=True)
         return
     learner.load(run.path / "best.pt")
     predict_test(run, config, data, learner, prior)
@@ -167,17 +175,30 @@ def searched(config: Config, trial: Trial) -> dict[str, Any]:
 
 def announce(config: Config, data: Data, folds: Split) -> None:
     """Prints who trains and who validates, and which classes either side lacks."""
-    people = data.train.groups
+    groups = data.train.groups
+    train, validation = ({groups[row] for row in rows} for rows in (folds.train, folds.validation))
+    own = groups if data.train.only_train is None else [groups[row] for row in np.flatnonzero(~data.train.only_train)]
+    known = len(set(own)) < len(own)
     print(
-        f"fold {config.fold}: {len(folds.train)} photos of {len({people[row] for row in folds.train})} people train,"
-        f" {len(folds.validation)} of {len({people[row] for row in folds.validation})} other people validate"
+        f"fold {config.fold}: {len(folds.train)} photos"
+        + (f" of {len(train)} people or groups" if known else "")
+        + f" train, {len(folds.validation)}"
+        + (f" of {len(validation)} others" if known else " others")
+        + " validate"
         + (f", {len(folds.holdout)} photos of the first are kept out" if len(folds.holdout) else ""),
         flush=True,
     )
+    if not known and "groups" not in data.notes:  # else somebody looked, and found none
+        print("note: nothing says which photos belong together (a group column would), so near-duplicates may leak")
+    if left := len(groups) - sum(map(len, (folds.train, folds.validation, folds.holdout, folds.test_val))):
+        print(f"note: {left} photos do not train, because somebody of their group validates", flush=True)
+    truth = data.truth > LIKELY
+    each = zip(data.task.classes, truth.T, strict=True)
+    people = {name: len({groups[row] for row in np.flatnonzero(column)}) for name, column in each}
+    if few := [f"{name} ({count})" for name, count in people.items() if 0 < count < folds.count]:
+        print(f"note: classes of fewer people or groups than there are folds: {', '.join(few)}", flush=True)
     for rows, what in ((folds.train, "train"), (folds.validation, "validate")):
-        absent = [
-            name for name, n in zip(data.task.classes, data.train.target[rows].sum(axis=0), strict=True) if n == 0
-        ]
+        absent = [name for name, n in zip(data.task.classes, truth[rows].sum(axis=0), strict=True) if n == 0]
         if absent:
             print(f"note: no photo of these classes will {what}: {', '.join(absent)}", flush=True)
 
@@ -187,29 +208,39 @@ def leave_unreadable(run: Run, config: Config, data: Data, folds: Split, unreada
     if not unreadable:
         return folds
     listing = [f"{data.train.ids[row]}: {reason}" for row, reason in unreadable.items()]
+    shown = "\n".join(listing[:SHOWN] + [f"… and {len(listing) - SHOWN} more"] * (len(listing) > SHOWN))
     if not config.skip_unreadable:
         raise ValueError(
-            f"{len(listing)} of the labelled photos cannot be read; mend or remove them, or pass --skip_unreadable:\n"
-            + "\n".join(listing)
+            f"{len(listing)} of the labelled photos cannot be read; mend or remove them, or pass "
+            f"--skip_unreadable:\n{shown}"
         )
-    print(f"going on without {len(listing)} photos that cannot be read:\n" + "\n".join(listing), flush=True)
-    run.update(unreadable=listing)
+    print(f"going on without {len(listing)} photos that cannot be read:\n{shown}", flush=True)
     keep = {
         name: rows[~np.isin(rows, list(unreadable))]
         for name, rows in (("train", folds.train), ("validation", folds.validation), ("holdout", folds.holdout))
     }
     if not len(keep["train"]) or not len(keep["validation"]):
         raise ValueError("no readable photo is left to train or validate on")
+    run.update(unreadable=listing, validated=len(keep["validation"]))
     return replace(folds, **keep)
 
 
 def train_and_validate(
-    trial: Trial, config: Config, data: Data, folds: Split, feed: Feed, learner: Learner, run: Run, writer: Any
+    trial: Trial,
+    config: Config,
+    data: Data,
+    folds: Split,
+    feed: Feed,
+    learner: Learner,
+    run: Run,
+    writer: Any,
+    tracker: Tracker,
 ) -> None:
     """All epochs that are to go; each leaves its run folder as if it were the last."""
     for epoch in range(len(run.history) + 1, config.epochs + 1):
         try:
-            row = {"epoch": epoch} | learner.train(feed, folds.train, epoch)
+            past = [row[f"val_{config.metric}"] for row in run.history]
+            row = {"epoch": epoch} | learner.train(feed, folds.train, epoch, past)
             probabilities = learner.predict(feed, folds.validation, "validating")
         except FloatingPointError as error:
             kept = f"best.pt keeps epoch {run.summary['best_epoch']}" if run.history else "no epoch ended before it"
@@ -226,32 +257,25 @@ def train_and_validate(
             commit(run, learner, row, probabilities)
             publish(run, config, data, folds, learner, probabilities)
         draw(writer, run, data, folds, feed, probabilities)
+        tracker.epoch(row, epoch)
         print(f"epoch {epoch}/{config.epochs} done: train loss {row['train_loss']:.4f}, {show(metrics)}", flush=True)
-        trial.report(objective(metrics, config))
+        trial.report(as_objective(metrics, config.metric))
 
 
 def measure(data: Data, rows: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    return evaluate(probabilities, data.task.decide(probabilities), data.train.target[rows])
+    combined = data.task.combine(probabilities)
+    return evaluate(combined, data.task.decide(combined), data.truth[rows], data.task.exclusive)
 
 
 def draw(writer: Any, run: Run, data: Data, folds: Split, feed: Feed, probabilities: np.ndarray) -> None:
     """The last epoch: its numbers, and the same photos each time, spread over the validation people."""
     events.write_epoch(writer, run.history[-1])
     rows = np.linspace(0, len(folds.validation) - 1, min(events.MOST, len(folds.validation))).astype(int)
-    names = data.task.classes
-    predicted = [names[i] for i in probabilities[rows].argmax(axis=1)]
-    truth = [names[i] for i in data.train.target[folds.validation[rows]].argmax(axis=1)]
-    photos = feed.store.batch(folds.validation[rows])
+    names, shown = data.task.classes, folds.validation[rows]
+    predicted = answers_of(data.task.decide(data.task.combine(probabilities[rows])), names)
+    truth = answers_of(data.truth[shown] > LIKELY, names)
+    photos = feed.store.batch(shown)
     events.write_figure(writer, len(run.history), events.draw_predictions(photos, predicted, truth))
-
-
-def objective(metrics: dict[str, float], config: Config) -> dict[str, float]:
-    """What NNI is told: `default` is the objective, the rest is shown beside it."""
-    return {"default": metrics[config.metric]} | metrics
-
-
-def show(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from registry import Registry
@@ -26,3 +27,32 @@ def plain() -> ViewSet:
 def flip() -> ViewSet:
     """The photo, and the photo mirrored left to right."""
     return lambda photos: [photos, photos.flip(3)]
+
+
+@VIEWS.register("dihedral4")
+def dihedral4() -> ViewSet:
+    """The photo, mirrored left to right, upside down, and both."""
+    return mirrored
+
+
+@VIEWS.register("dihedral8")
+def dihedral8(resize: tuple[int, int]) -> ViewSet:
+    """The 8 symmetries of the square: those of dihedral4, and each with rows and columns exchanged.
+
+    Raises ValueError where photos are no squares.
+    """
+    height, width = resize
+    if height != width:
+        raise ValueError(
+            f"--views dihedral8 exchanges rows and columns, so photos must be square, and --resize {height} {width} is "
+            f"not; pass --resize {height} {height}, or --views dihedral4"
+        )
+
+    def views(photos: Tensor) -> list[Tensor]:
+        return mirrored(photos) + mirrored(photos.transpose(2, 3).contiguous(memory_format=torch.channels_last))
+
+    return views
+
+
+def mirrored(photos: Tensor) -> list[Tensor]:
+    return [photos, photos.flip(3), photos.flip(2), photos.flip(2, 3)]

@@ -31,6 +31,7 @@ from config import Config
 from draws import Draws
 from mix import build_mix
 from pixels import planes
+from profiles import MEAN, STD
 
 WAYS = ("torchvision", "kornia", "this project")
 BATCHES = ((32, 128), (64, 224))
@@ -124,7 +125,7 @@ def wait(device: torch.device) -> None:
 
 def operations(device: torch.device, count: int, side: int) -> dict[str, dict[str, Way]]:
     """For each operation how each way varies a batch."""
-    knobs = Config(resize=(side, side)).values()
+    knobs = Config(resize=(side, side), mean=MEAN, std=STD).values()
     generator = torch.Generator().manual_seed(0)
     twins, rivals = torchvision_twins(knobs), kornia_rivals(knobs)
     found = {}

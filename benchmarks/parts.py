@@ -27,13 +27,14 @@ from torch.profiler import ProfilerActivity, profile
 HOME = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(HOME / "baseline")]  # before benchmarks/trial.py
 
-from config import restore
-from dataset import Data, read
+from dataset import read
 from engine import choose_device, train_epoch
 from feed import Feed, open_feed
+from folds import divide
 from learner import Learner, prepare
+from rules import restore
+from samples import Data, fitted
 from team import Team
-from train import divide
 
 
 def main() -> None:
@@ -45,7 +46,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         data, rows, learner = rebuild(given.run, cache)
         began = time.monotonic()
-        feed = open_feed(data.train.paths, learner.config, learner.stored, learner.device, "training photos")
+        size, device = learner.stored, learner.device
+        feed = open_feed(data.train.paths, learner.config, size, device, "training photos", data.channels)
         decoding = time.monotonic() - began
         batch = next(learner.varied(feed, [rows[: learner.config.batch_size]]))
         seconds = step_seconds(learner, batch, given.steps)
@@ -64,6 +66,7 @@ def rebuild(run: Path, cache: str) -> tuple[Data, np.ndarray, Learner]:
     if config.threads:
         torch.set_num_threads(config.threads)
     data = read(config.data_dir, config.dataset, config.values())
+    config = fitted(config, data)
     rows = divide(config, data).train
     return data, rows, prepare(config, data, rows, Team(), choose_device(config.device))
 

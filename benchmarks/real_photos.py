@@ -20,9 +20,11 @@ import pandas as pd
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME / "baseline"))
 
-from dataset import read_test
+from config import PLACES
 from metrics import METRICS
 from predictions import check_hard
+from profiles import read_test
+from record import differing
 from sources import load
 from task import one_hot
 
@@ -44,9 +46,9 @@ def main() -> None:
     weights = outputs / "lite0.safetensors"
     subprocess.run([sys.executable, HOME / "benchmarks" / "lite0.py", weights], check=True)
     runs = [run_fold(given.data, outputs, weights, fold) for fold in range(FOLDS)]
-    test = read_test(given.data)
+    test = read_test(given.data, CLASSES)
     for run in runs:
-        check_hard(run / "hard.csv", test.id_column, test.answer_column, test.ids, CLASSES)
+        check_hard(run / "hard.csv", test.id_column, test.answer_column, test.ids, test.answers)
     table = pd.concat([pd.read_csv(run / "val_soft.csv", dtype={"group": str}) for run in runs])
     given.out.write_text(report(table, runs, len(test.ids)))
     print(given.out.read_text())
@@ -67,7 +69,7 @@ def run_fold(data: Path, outputs: Path, weights: Path, fold: int) -> Path:
 def find_run(outputs: Path, wanted: dict) -> Path | None:
     for file in outputs.glob("*/summary.json"):
         ended = json.loads(file.read_text())["status"] == "SUCCEEDED"
-        if ended and json.loads((file.parent / "config.json").read_text())["parameters"] == wanted:
+        if ended and not differing(file.parent, wanted, PLACES - {"data_dir"}):
             return file.parent
     return None
 

@@ -17,8 +17,9 @@ sys.path[:0] = [str(HOME / "baseline")]  # before benchmarks/trial.py
 
 import train
 from config import Config
-from dataset import Labelled, read
+from dataset import read
 from folds import Split
+from samples import Labelled
 
 STEMS = ("mask1", "mask4", "incorrect_mask", "normal")  # of each person: folds are made of people, so many are needed
 

@@ -23,6 +23,7 @@ WINDOW = 32 << 20  # bytes asked for at once, so that a far machine's answers ov
 PIECE = 32768  # bytes of one sftp answer; readv() gets slow with longer ones, which it joins one by one
 SILENCE = 60  # seconds without a byte after which a machine counts as gone
 SHA256 = re.compile("[0-9a-f]{64}")
+PLAIN = re.compile(r"(fold-\d+/)?[^/\\\0.][^/\\\0]*")  # a file of a run folder, or of one of its folds
 
 
 class ChangedError(Exception):
@@ -107,7 +108,7 @@ def checked(files: dict[str, Any], machine: str) -> list[File]:
     is whole. Raises ValueError for a name that could lead out of the folder, or what is no size, time and SHA-256.
     """
     for name, told in files.items():
-        if not name or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
+        if not PLAIN.fullmatch(name):
             raise ValueError(f"{machine} names a file {name!r}, which is no plain name; nothing of it is taken")
         kinds = [type(value) for value in told] if isinstance(told, list) else []
         if kinds != [int, int, str] or told[0] < 0 or not SHA256.fullmatch(told[2]):

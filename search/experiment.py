@@ -151,6 +151,7 @@ def readable(experiment: str, home: Path) -> Iterator[Experiment]:
         return
     if is_managed(experiment):  # nnictl would refuse
         raise TimeoutError(f"the manager of experiment {experiment} runs, but does not answer at port {port}")
+    forget_manager(experiment, home)
     port = free_port()
     try:
         viewed = nnictl(home, "view", experiment, "--port", str(port))
@@ -162,6 +163,13 @@ def readable(experiment: str, home: Path) -> Iterator[Experiment]:
         yield Experiment(experiment, port, home)
     finally:
         nnictl(home, "stop", "--port", str(port))  # by port: by id, it would end whatever has the last manager's pid
+
+
+def forget_manager(experiment: str, home: Path) -> None:
+    """Enters in NNI's registry that a manager is gone: nnictl sees it running while its killed process is a zombie."""
+    from nni.tools.nnictl.config_utils import Experiments
+
+    Experiments(str(home / "nni-experiments")).update_experiment(experiment, "status", "STOPPED")
 
 
 def answers(port: int, experiment: str) -> bool:

@@ -240,7 +240,7 @@ def bring_folder(work: Round, trial: str, seen: Sight, files: list[File], tally:
 def bring(work: Round, trial: str, seen: Sight, file: File, tally: Tally) -> bool:
     """Fetches a file; False where it is left to a later round."""
     target, before = work.outputs / trial / file.name, tally.got
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         fetch(seen.files, f"{seen.folder}/{file.name}", target, file, tally.add)
     except (ChangedError, FileNotFoundError):

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import manifest
-from config import convert
 from experiment import ENDED
+from rules import convert
 from run import atomic
 
 WORDS = {

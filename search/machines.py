@@ -16,6 +16,7 @@ from typing import Any
 
 import paramiko
 
+NO_SSHD = "another program than sshd has this port, or sshd has no room"
 KNOWN = threading.Lock()  # of known_hosts, which machines are added to while others are looked up
 
 
@@ -121,8 +122,11 @@ def connect(machine: Machine, timeout: float = 10) -> Iterator[Connection]:
             "its ~/.ssh/authorized_keys"
         ) from error
     except paramiko.SSHException as error:
-        cure = "; another program than sshd has this port, or sshd has no room" if "banner" in str(error) else ""
-        raise OSError(f"{machine}: {error}{cure}") from error
+        if "banner" in str(error):  # paramiko adds what the system said, where it said anything
+            raise OSError(f"{machine} sends no greeting; {NO_SSHD}") from error
+        raise OSError(f"{machine}: {error}") from error
+    except (EOFError, ConnectionError) as error:  # while the greeting was sent, or later
+        raise OSError(f"{machine} hung up; {NO_SSHD}, or the connection broke off") from error
     except paramiko.ssh_exception.NoValidConnectionsError as error:
         raise OSError(f"{machine}: nothing answers at this port; check `host`, `port` and that sshd runs") from error
     except (socket.gaierror, TimeoutError) as error:

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import string
 from datetime import datetime
 from typing import Any
@@ -125,15 +126,15 @@ def run_folder(request: dict[str, Any], work: str, trial: str) -> str:
 
 
 def read(folder: str, known: dict[str, list], without: list[str]) -> tuple[dict[str, list], dict[str, str]]:
-    """({file: [bytes, mtime_ns, sha256]}, {file: why it cannot be read}).
+    """({file: [bytes, mtime_ns, sha256]}, {file: why it cannot be read}), those of its folds as fold-0/NAME.
 
     summary.json is read before the others are listed: when it says that the trial ended, they are all there.
     """
     files, unreadable = {}, {}
-    for names in (["summary.json"], sorted(os.listdir(folder))):
+    for names in (["summary.json"], listing(folder)):
         for name in names:
-            path = os.path.join(folder, name)
-            if name in files or name in without or name.startswith(".") or not os.path.isfile(path):
+            path, own = os.path.join(folder, name), os.path.basename(name)
+            if name in files or own in without or own.startswith(".") or not os.path.isfile(path):
                 continue
             try:
                 files[name] = measure(path, known.get(name))
@@ -142,6 +143,12 @@ def read(folder: str, known: dict[str, list], without: list[str]) -> tuple[dict[
             except OSError as error:
                 unreadable[name] = error.strerror
     return files, unreadable
+
+
+def listing(folder: str) -> list[str]:
+    names = sorted(os.listdir(folder))
+    parts = [name for name in names if re.fullmatch(r"fold-\d+", name) and os.path.isdir(os.path.join(folder, name))]
+    return names + [f"{part}/{name}" for part in parts for name in sorted(os.listdir(os.path.join(folder, part)))]
 
 
 def measure(path: str, known: list | None) -> list:

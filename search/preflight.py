@@ -32,6 +32,7 @@ from checks.finding import FAIL, HERE, OK, WARN, Finding, failed
 from checks.gpus import check_concurrency, room
 from checks.inspection import Report, ask_here, inspect, inspect_here, questions
 from checks.leftovers import check_leftovers
+from checks.reading import check_reading
 from checks.searchspace import check_space
 from config import Config
 from machines import machines_of
@@ -108,7 +109,10 @@ def check_search(config: dict[str, Any], data: str | None, send: bool) -> Findin
             checks.append(lambda: check_space(config, command))
         running = [pool.submit(check) for check in checks]
         findings += [finding for job in running for finding in job.result()]
-        return findings + looking.result()
+        findings += looking.result()
+    # last, as it takes standard output to itself
+    whole = knobs and not any(finding.state == FAIL and finding.check == "data" for finding in findings)
+    return findings + (check_reading(config, knobs, data) if whole else [])
 
 
 def look_at_machines(
@@ -127,7 +131,8 @@ def look_at_machines(
         findings += check_rooms(config, reports)
         if knobs and not knobs.data_dir:
             return [*findings, no_data("every machine")]
-        local = ask_here(asked | {"data": data or asked["data"], "gpus": False, "program": "", "folders": []})["data"]
+        beside = {"data": data, "notes_dir": ""} if data else {}
+        local = ask_here(asked | beside | {"gpus": False, "program": "", "folders": []})["data"]
         if local and "error" in local:
             wrong = Finding("data", HERE, FAIL, local["error"], "correct --data DIR")
             findings += [wrong] if data or send else []

@@ -68,7 +68,7 @@ def note_differences(where: str, listing: Listing, other: str, model: Listing) -
         if ours == theirs:
             continue
         if ours is None:
-            found, todo = f"has {name}, which {other} has not", f"take it away there, or copy it to {model['root']}"
+            found, todo = f"has {name}, which {other} has not", f"take it away there, or copy it to {model['notes_in']}"
         else:
             found = f"{'lacks' if theirs is None else 'has another'} {name} beside the data; it is on {other}"
             todo = "run preflight with --push"
@@ -76,15 +76,15 @@ def note_differences(where: str, listing: Listing, other: str, model: Listing) -
 
 
 def push(machine: Machine, local: Listing, listing: Listing) -> list[Finding]:
-    """Sends the notes to a machine's data root and enters their hashes in its `listing`."""
+    """Sends the notes to where a machine's trials look for them and enters their hashes in its `listing`."""
     where = str(machine)
     findings = []
     try:
         with connect(machine, SECONDS) as connection, connection.sftp() as sftp:
             for name in NOTES:
                 if local["notes"][name] not in (None, listing["notes"][name]):
-                    listing["notes"][name] = send(sftp, Path(local["root"]) / name, f"{listing['root']}/{name}")
-                    findings.append(Finding("push", where, OK, f"{name} is in {listing['root']} now"))
+                    listing["notes"][name] = send(sftp, Path(local["notes_in"]) / name, f"{listing['notes_in']}/{name}")
+                    findings.append(Finding("push", where, OK, f"{name} is in {listing['notes_in']} now"))
     except (ValueError, OSError, EOFError) as error:
         return [*findings, from_error("push", where, error)]
     return findings or [Finding("push", where, OK, "nothing to send")]

@@ -19,7 +19,7 @@ from checks.computer import check_repair
 from checks.finding import FAIL, HERE, OK, WARN, Finding, from_error
 from checks.gpus import check_gpus
 from config import Config
-from dataset import MARKERS
+from dataset import HEADERS, LAYOUTS
 from machines import Connection, Machine, connect
 from nni_repair import remote
 
@@ -29,7 +29,15 @@ PROBE = Path(__file__).with_name("probe.py")
 LEAST_PYTHON, FIRST_UNTRIED = [3, 11], [3, 14]
 LITTLE_DISK, NO_DISK = 5 * 2**30, 0.5 * 2**30
 SKEW_SECONDS, WRONG_CLOCK_SECONDS = 5, 300
-MODULES = ("nni=nni", "torch=torch", "torchvision=torchvision", "numpy=numpy", "pandas=pandas", "PIL=pillow")
+MODULES = (
+    "nni=nni",
+    "torch=torch",
+    "torchvision=torchvision",
+    "numpy=numpy",
+    "pandas=pandas",
+    "PIL=pillow",
+    "pyarrow=pyarrow",
+)
 OF_MODELS = {"Efficientnet_": "efficientnet_pytorch=efficientnet-pytorch", "timm/": "timm=timm"}
 # paramiko's words that come without a cure
 LOOK = (
@@ -51,11 +59,14 @@ def questions(config: dict[str, Any], command: Command, knobs: Config | None) ->
     """probe.py's argument. Without train.py's knobs nothing is asked about data and modules."""
     local, code = is_local(config), Path(config["trialCodeDirectory"])
     folders = [config.get("experimentWorkingDirectory", "~/nni-experiments") if local else "~/nni-experiments"]
-    data, modules = "", []
+    data, notes_dir, modules = "", "", []
     if knobs:
         output = knobs.model_dir or (str(code.parent / "outputs") if local else "")
         folders += [folder for folder in (output, knobs.cache_dir) if folder and "NNI_OUTPUT_DIR" not in folder]
-        data = str(code / Path(knobs.data_dir).expanduser()) if local and knobs.data_dir else knobs.data_dir
+        data, notes_dir = (
+            str(code / Path(given).expanduser()) if local and given else given
+            for given in (knobs.data_dir, knobs.notes_dir)
+        )
         models = list(map(str, config["searchSpace"].get("model", {}).get("_value", [knobs.model])))
         starts = [start for start in OF_MODELS if any(model.startswith(start) for model in models)]
         modules = [*MODULES, *(OF_MODELS[start] for start in starts)]
@@ -66,8 +77,9 @@ def questions(config: dict[str, Any], command: Command, knobs: Config | None) ->
         "gpus": not local or config.get("trialGpuNumber") is not None,
         "folders": folders,
         "data": data,
-        "markers": list(MARKERS),
+        "markers": {marker: HEADERS.get(marker, ()) for marker in LAYOUTS},
         "notes": list(NOTES),
+        "notes_dir": notes_dir,
     }
 
 

@@ -5,6 +5,8 @@ Its argument is base64 of JSON, its keys being those of `answer`. inspection.py 
 """
 
 import base64
+import csv
+import glob
 import hashlib
 import json
 import os
@@ -16,6 +18,7 @@ import time
 
 TEXTS = (".csv", ".json", ".txt", ".tsv", ".yml", ".yaml")  # labels: the same size may hold another label
 TEXT_BYTES = 16 * 2**20
+CURATION = "curation"  # the folder of a data root that holds what curating found, which no trial reads
 MODULES = """
 import importlib.metadata, importlib.util, json, sys
 def look(module, package):
@@ -40,7 +43,9 @@ def answer(questions):
         "trial": trial(questions["program"], questions["path"], questions["modules"]),
         "gpus": gpus() if questions["gpus"] else None,
         "disks": [disk(folder) for folder in questions["folders"]],
-        "data": data(questions["data"], questions["markers"], questions["notes"]) if questions["data"] else None,
+        "data": data(*(questions[name] for name in ("data", "markers", "notes", "notes_dir")))
+        if questions["data"]
+        else None,
     }
 
 
@@ -104,17 +109,32 @@ def disk(folder):
     }
 
 
-def data(given, markers, notes):
-    """The data root that `given` names, a listing of it, and hashes of the notes beside the data."""
-    given = os.path.abspath(os.path.expandvars(os.path.expanduser(given)))
+def data(given, markers, notes, notes_dir=""):
+    """The data root that `given` names, a listing of it, and hashes of the notes, which lie there or in `notes_dir`."""
+    given, notes_dir = (
+        os.path.abspath(os.path.expandvars(os.path.expanduser(path))) if path else "" for path in (given, notes_dir)
+    )
     if not os.path.isdir(given):
         return {"error": f"there is no folder {given}"}
     roots = [given, os.path.dirname(given), os.path.dirname(os.path.dirname(given))]
-    root = next((r for r in roots if any(os.path.isfile(os.path.join(r, marker)) for marker in markers)), None)
+    root = next((r for r in roots if any(is_marked(r, marker, columns) for marker, columns in markers.items())), None)
     if root is None:
         return {"error": f"{given} has no {' or '.join(markers)}"}
+    if notes_dir and not os.path.isdir(notes_dir):
+        return {"error": f"there is no folder {notes_dir} (--notes_dir)"}
     parts, errors = listing(root, notes)
-    return {"root": root, "parts": parts, "errors": errors, "notes": {name: note(root, name) for name in notes}}
+    beside = notes_dir or root
+    hashes = {name: note(beside, name) for name in notes}
+    return {"root": root, "parts": parts, "errors": errors, "notes": hashes, "notes_in": beside}
+
+
+def is_marked(root, marker, columns):
+    """As dataset.py decides it: `root` has such a file, which is a table of `columns` where there are any."""
+    found = glob.glob(os.path.join(glob.escape(root), marker))
+    if not found or not columns:
+        return bool(found)
+    with open(found[0], encoding="utf-8-sig", errors="replace") as file:
+        return set(columns) <= set(next(csv.reader(file), []))
 
 
 def note(root, name):
@@ -130,7 +150,7 @@ def content(path):
 def listing(root, notes):
     """Of each part of the root (train/images, eval, …): files, bytes, and a hash over names, sizes and label files.
 
-    Hidden files and the notes are left out; those that cannot be read are the second answer.
+    Hidden files, the notes and what curating leaves are left out; those that cannot be read are the second answer.
     """
     parts, errors, seen = {}, [], set()
     for folder, names, files in os.walk(root, followlinks=True, onerror=lambda error: errors.append(str(error))):
@@ -138,7 +158,8 @@ def listing(root, notes):
             names[:] = []
             continue
         seen.add(os.path.realpath(folder))
-        names[:] = sorted(name for name in names if name[0] != "." and name != "__pycache__")
+        left = ("__pycache__", CURATION if folder == root else "")
+        names[:] = sorted(name for name in names if name[0] != "." and name not in left)
         for name in sorted(files):
             path = os.path.join(folder, name)
             relative = os.path.relpath(path, root).replace(os.sep, "/")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from checks.command import Command, is_local, options_here
 from checks.finding import FAIL, OK, WARN, Finding
-from config import Config, convert
+from config import Config
 from registry import unknown
+from rules import convert
 from sources import load
 
 WITH_NAMES = ("model", "criterion", "augmentation", "optimizer", "schedule", "metric", "views")
@@ -45,7 +47,8 @@ def check_space(config: dict[str, Any], command: Command) -> list[Finding]:
                 findings.append(Finding("search space", f"{where}: {name}", FAIL, str(error), "take this value out"))
                 if space[name]["_type"] != "choice":
                     break
-    findings += check_names(possible, where)
+    with chdir(config["trialCodeDirectory"]):  # where a trial looks for files that its knobs name
+        findings += check_names(possible, where)
     return findings or [
         Finding("search space", where, OK, f"{len(possible)} values of {len(space)} knobs are possible")
     ]
