@@ -1,4 +1,4 @@
-"""The whole job on drawn photos: a real NNI search, its trials, a blend and its score.
+"""The whole job on drawn photos: a real NNI search, its trials, a blend, its page and its score.
 
 It also shows, from the same trials, what a split by photo would have claimed.
 """
@@ -54,7 +54,8 @@ def main() -> None:
         experiment = search()
         results = read_results(HOME / "outputs" / experiment.id)
         submission = blend(results, HOME / "outputs" / experiment.id)
-    except (RuntimeError, OSError) as error:
+        subprocess.run([sys.executable, HOME / "ensemble" / "report.py", submission.parent], check=True)
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"error: {error}")
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table(results))
