@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import subprocess
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -226,7 +227,7 @@ def test_a_store_is_on_the_disk_before_it_appears_and_so_is_its_name_before_it_i
     monkeypatch.setattr(Path, "rename", watched_rename)
     open_store(paths, knobs(tmp_path), "photos")
     built = Path("cache", f".building-{only(tmp_path).name}")
-    listing = built / f".unreadable.json.{os.getpid()}"  # under the name that it is written with
+    listing = built / f".unreadable.json.{os.getpid()}.{threading.get_ident()}"  # as it is written
     assert done == [built / "photos.npy", listing, built, "appears", Path("cache")]
 
 
@@ -372,3 +373,49 @@ def test_a_disk_without_locks_makes_the_photos_streamed(tmp_path, paths, capsys,
     monkeypatch.setattr(fcntl, "flock", unsupported)
     check(open_store(paths, knobs(tmp_path), "photos"), Stream)
     assert "No locks available" in capsys.readouterr().out
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """12 samples of four grey files, whose every pixel is the row's number times ten, plus the channel's."""
+    photos = tmp_path / "samples"
+    photos.mkdir()
+
+    def draw(row, channel):
+        return save(photos / f"{row}_{channel}.png", Image.new("L", (20, 16), 10 * row + channel))
+
+    return [tuple(draw(row, channel) for channel in range(4)) for row in range(12)]
+
+
+def test_samples_of_four_channels_are_stored_and_streamed_alike(tmp_path, samples):
+    samples[5][3].write_text("no photo")
+    config = knobs(tmp_path, resize=(16, 20))
+    store = open_store(samples, config, "samples", channels=4)
+    assert store.pixels.shape == (12, 16, 20, 4)
+    assert list(store.unreadable) == [5]
+    assert "5_3.png: UnidentifiedImageError" in store.unreadable[5]
+    assert store.batch([7, 11])[:, :, 3, 3].tolist() == [[70, 71, 72, 73], [110, 111, 112, 113]]
+    stream = open_store(samples, knobs(tmp_path / "other", resize=(16, 20), cache_gib=1e-6), "samples", channels=4)
+    assert (type(stream), stream.unreadable) == (Stream, store.unreadable)
+    rows = [np.array([4, 5, 0]), np.array([11])]
+    for stored, streamed in zip(store.batches(rows), stream.batches(rows), strict=True):
+        assert torch.equal(stored, streamed)
+        assert stored.stride() == streamed.stride()
+    stream.close()
+
+
+def test_a_sample_whose_channel_has_changed_is_decoded_anew(tmp_path, samples):
+    config = knobs(tmp_path, resize=(16, 20))
+    open_store(samples, config, "samples", channels=4)
+    save(samples[2][1], Image.new("L", (20, 16), 255))
+    store = open_store(samples, config, "samples", channels=4)
+    assert store.pixels[2, 0, 0].tolist() == [20, 255, 22, 23]
+
+
+def test_a_sample_that_has_become_readable_is_read(tmp_path, samples, monkeypatch, capsys):
+    denied = lambda *given: (_ for _ in ()).throw(PermissionError("denied"))  # noqa: E731
+    with monkeypatch.context() as broken:
+        broken.setattr(decode, "decode", denied)
+        assert list(open_store(samples[:1], knobs(tmp_path), "samples", channels=4).unreadable) == [0]
+    assert open_store(samples[:1], knobs(tmp_path), "samples", channels=4).unreadable == {}
+    assert "0_0.png, " in capsys.readouterr().out

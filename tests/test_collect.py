@@ -15,6 +15,7 @@ import pandas as pd
 import paramiko
 import pytest
 from conftest import PROJECT
+from nni.tools.nnictl.config_utils import Experiments
 from remote import needs_sshd
 from test_search import small_search
 from walks import all_ended, wait
@@ -515,6 +516,33 @@ def test_a_machine_that_names_a_file_outside_is_refused(boxes, tmp_path, name):
     assert any(f"names a file {name!r}, which is no plain name" in line for line in work.troubles)
     assert sorted(path.name for path in outputs.iterdir()) == [".collected.json", "trials.jsonl"]
     assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("weights", ["best", "none"])
+def test_the_folds_of_a_trial_of_all_folds_come_with_it(tmp_path, weights):
+    folder = lay(tmp_path, "a")
+    for fold in ("fold-0", "fold-11"):
+        (folder / fold).mkdir()
+        for name in ("val_soft.csv", "best.pt", "last.pt", ".lock"):
+            (folder / fold / name).write_text(f"{fold} {name}")
+    (folder / "wandb").mkdir()
+    (folder / "wandb" / "log").write_text("not ours")
+    work, _, outputs = bring(local(tmp_path, record("a")), tmp_path, weights)
+    assert work.troubles == []
+    names = {"val_soft.csv"} | ({"best.pt"} if weights == "best" else set())
+    for fold in ("fold-0", "fold-11"):
+        assert {path.name for path in (outputs / "a" / fold).iterdir()} == names
+        assert (outputs / "a" / fold / "val_soft.csv").read_text() == f"{fold} val_soft.csv"
+    assert not (outputs / "a" / "wandb").exists()
+    (outputs / "a" / "fold-0" / "val_soft.csv").write_text("spoilt")
+    bring(local(tmp_path, record("a")), tmp_path, weights)
+    assert (outputs / "a" / "fold-0" / "val_soft.csv").read_text() == "fold-0 val_soft.csv"
+
+
+@pytest.mark.parametrize("name", ["fold-0/../x", "fold-0/.ssh", "fold-0/", "other/x", "fold-x/y", "/fold-0/x", ""])
+def test_a_file_that_is_in_no_fold_is_refused(name):
+    with pytest.raises(ValueError, match="is no plain name"):
+        checked({name: [1, 2, "0" * 64]}, "box")
 
 
 @pytest.mark.parametrize("told", [[1, 2], [-1, 2, "0" * 64], [1, 2, "../../x"], "text", [1.5, 2, "0" * 64]])
@@ -1029,7 +1057,10 @@ def test_what_a_killed_manager_and_trial_leave_is_told_as_it_is(launch, drawn, t
     for process in processes(experiment.id):
         process.kill()
     words = [sys.executable, PROJECT / "search" / "collect.py", experiment.id, "--outputs", tmp_path / "outputs"]
-    told = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    with subprocess.Popen(["true"]) as zombie:  # as a killed manager is until its parent asks after it
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        Experiments(str(experiment.home / "nni-experiments")).update_experiment(experiment.id, "pid", zombie.pid)
+        told = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert f"the manager of experiment {experiment.id} is gone, though NNI's registry says " in told.stdout
     assert "1 INTERRUPTED" in told.stdout
     (summary,) = folder.glob("*/summary.json")

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from config import FIELDS, restore
+from config import FIELDS
+from rules import restore
 from sources import argument_parser, load
 
 S3_LINE = (
@@ -89,3 +90,43 @@ def test_a_run_folder_gives_its_config_back(tmp_path):
     assert restore(file) == config
     assert load(["--config", str(file)], {}, {})[0] == config
     assert load(["--config", str(tmp_path)], {}, {})[0] == config
+
+
+def test_beside_an_sm_variable_name_is_the_model_and_knobs_may_stand_in_the_environment():
+    around = {"SM_MODEL_DIR": "m", "NAME": "resnet18", "epochs": "1", "resize": "64 32", "EPOCHS": "9", "name": "shell"}
+    config, overrides = load(["--epochs", "2"], around, {})
+    assert (config.model, config.model_dir, config.resize, config.name) == ("resnet18", "m", (64, 32), "exp")
+    assert overrides == [{"knob": "epochs", "value": 1, "from": "environment", "by": "command line", "now": 2}]
+    assert load([], around, {"model": "vgg11"})[0].model == "vgg11"  # NNI wins
+
+
+def test_without_an_sm_variable_a_shell_s_own_variables_are_nothing():
+    config, overrides = load([], {"NAME": "DESKTOP-7", "epochs": "1", "lr": "fast", "SM_MODEL_DIR": ""}, {})
+    assert config == load([], {}, {})[0]
+    assert overrides == []
+
+
+@pytest.mark.parametrize(
+    ("around", "says"),
+    [
+        ({"epochs": "many"}, "environment variable epochs: epochs = 'many' is impossible: expected a whole number"),
+        ({"lr": "0"}, "environment variable lr: lr = '0' is impossible: expected more than 0"),
+        ({"NAME": "DESKTOP-7"}, "environment: unknown model 'DESKTOP-7'"),
+        ({"NAME": "resnt18"}, "Did you mean 'resnet18'"),
+        ({"NAME": "resnet18", "model": "vgg11"}, "NAME=resnet18 and model=vgg11 both set model"),
+        ({"data_dir": "elsewhere"}, "SM_CHANNEL_TRAIN=d and data_dir=elsewhere both set data_dir"),
+    ],
+)
+def test_an_impossible_variable_is_named(around, says):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 the text is compared below
+        load([], {"SM_CHANNEL_TRAIN": "d"} | around, {})
+    assert says in str(error.value)
+
+
+def test_a_shell_s_name_that_the_command_line_overrules_is_no_error():
+    assert load(["--model", "vgg11"], {"SM_CHANNEL_TRAIN": "d", "NAME": "DESKTOP-7"}, {})[0].model == "vgg11"
+
+
+def test_resume_in_the_environment_takes_the_run_folder_s_parameters(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"parameters": {"lr": 0.5}}))
+    assert load([], {"SM_CHANNEL_TRAIN": "d", "resume": str(tmp_path)}, {})[0].lr == 0.5

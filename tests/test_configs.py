@@ -7,11 +7,13 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from config import convert
+from rules import convert
 from sources import load
 from train import check_names
 
-CONFIGS = ["config_local.yml", "config_remote.yml"]
+CONFIGS = ["config_local.yml", "config_remote.yml", "config_augmentation.yml"]
+SPACES = ["search_space.json", "search_space_local.json", "search_space_augmentation.json"]
+TUNERS = {"config_augmentation.yml": "GridSearch"}
 CLUSTERS = ["docs/config_frameworkcontroller.yml", "docs/config_kubeflow.yml"]
 
 
@@ -26,13 +28,13 @@ def test_nni_accepts_the_config(name, tmp_path, monkeypatch):
     key = tmp_path / "id_ed25519"
     key.touch()
     text = (PROJECT / name).read_text().replace("~/.ssh/id_ed25519", str(key))
-    for relative in ("search_space.json", "search_space_local.json", "baseline"):
+    for relative in (*SPACES, "baseline"):
         text = text.replace(f": {relative}\n", f": {PROJECT / relative}\n")
     (tmp_path / name).write_text(text)
     config = ExperimentConfig.load(tmp_path / name)
     config.validate()
     assert config.trial_gpu_number is None  # a number never schedules on a machine with one GPU
-    assert config.tuner.name == "TPE"
+    assert config.tuner.name == TUNERS.get(name, "TPE")
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
@@ -60,7 +62,7 @@ def test_the_trial_command_is_one_that_train_py_understands_with_its_interpreter
     assert config.data_dir
 
 
-@pytest.mark.parametrize("name", ["search_space.json", "search_space_local.json"])
+@pytest.mark.parametrize("name", SPACES)
 def test_every_choice_of_a_search_space_is_possible(name):
     space = json.loads((PROJECT / name).read_text())
     for knob, entry in space.items():
@@ -94,3 +96,19 @@ def test_the_v1_fixture_is_the_same_search():
     assert old["trial"]["command"] == " ".join(new["trialCommand"].split())
     assert (old["maxTrialNum"], old["trialConcurrency"]) == (new["maxTrialNumber"], new["trialConcurrency"])
     assert old["tuner"]["builtinTunerName"] == new["tuner"]["name"]
+
+
+def test_the_augmentation_search_tries_each_of_50_policies_once():
+    from nni.algorithms.hpo.gridsearch_tuner import GridSearchTuner
+
+    config = read("config_augmentation.yml")
+    tuner = GridSearchTuner()
+    tuner.update_search_space(json.loads((PROJECT / config["searchSpaceFile"]).read_text()))
+    tried = [tuner.generate_parameters(number)["augmentation"] for number in range(config["maxTrialNumber"])]
+    assert sorted(tried) == sorted(f"policy:random:{number}" for number in range(50))
+
+
+def test_the_augmentation_search_trains_long_enough_for_its_score():
+    config, _ = load(shlex.split(read("config_augmentation.yml")["trialCommand"])[2:], {}, {})
+    assert (config.model, config.resize, config.metric) == ("resnet18", (256, 256), "macro_f1")
+    assert config.epochs >= 10

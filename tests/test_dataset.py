@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dataset import age_class, read
+from dataset import read
+from profiles import age_class
 
 KNOBS = {"classification": "multi", "age_boundaries": (30, 60)}
 
@@ -151,7 +152,7 @@ def test_misnamed_photos_and_the_people_who_lack_them_are_told(data, capsys):
     ("break_it", "says"),
     [
         (lambda root: shutil.rmtree(root), "is not a folder"),
-        (lambda root: (shutil.rmtree(root), root.mkdir()), "has no train/train.csv"),
+        (lambda root: (shutil.rmtree(root), root.mkdir()), "has none of train/train.csv"),
         (lambda root: (root / "eval" / "info.csv").unlink(), "info.csv is missing"),
         (lambda root: shutil.rmtree(root / "eval" / "images"), "eval/info.csv lists 35 photos"),
         (lambda root: (root / "train" / "train.csv").write_bytes(b""), "is not a CSV"),

@@ -183,3 +183,50 @@ def test_a_grey_and_a_cmyk_jpeg_can_be_decoded_at_a_part_of_their_size(tmp_path)
         assert scale_of(path, WHOLE, (100, 100)) == 2
         got, whole = read(path, WHOLE, (100, 100)).astype(int), reference(path, WHOLE, (100, 100))
         assert abs(got - whole).mean() < 1, mode
+
+
+@pytest.fixture
+def channels(tmp_path):
+    """Four grey files of noise, 90 wide and 70 high, and the same stacked."""
+    rng = np.random.default_rng(0)
+    grey = [Image.fromarray(rng.integers(0, 256, (70, 90), dtype=np.uint8)) for _ in range(4)]
+    names = ("red", "green", "blue", "yellow")
+    files = tuple(save(tmp_path / f"a_{name}.png", one) for name, one in zip(names, grey, strict=True))
+    return grey, files, save(tmp_path / "a.png", Image.merge("RGBA", grey))
+
+
+@pytest.mark.parametrize(("crop", "size"), [(WHOLE, (70, 90)), (WHOLE, (32, 24)), (50, (33, 20)), (500, (90, 120))])
+def test_each_channel_is_cropped_and_resized_by_itself_and_stacked_ones_give_the_same_pixels(channels, crop, size):
+    grey, files, stacked = channels
+    expected = []
+    for one in grey:
+        wide, high = (min(crop, side) if crop else side for side in one.size)
+        left, top = (one.width - wide) // 2, (one.height - high) // 2
+        box = (left, top, left + wide, top + high)
+        expected.append(np.asarray(one.crop(box).resize(size[::-1], Image.Resampling.BILINEAR)))
+    got = read(files, crop, size, 4)
+    assert (got.shape, got.dtype, got.flags.c_contiguous) == ((*size, 4), np.uint8, True)
+    np.testing.assert_array_equal(got, np.stack(expected, axis=2))
+    np.testing.assert_array_equal(read(stacked, crop, size, 4), got)
+    np.testing.assert_array_equal(read(files[:3], crop, size, 3), got[..., :3])
+    np.testing.assert_array_equal(read(stacked, crop, size, 3), got[..., :3])
+
+
+def test_large_channels_give_the_same_pixels_as_when_they_are_stacked_first(tmp_path):
+    shapes = [picture(640, 800, 200 + 50 * k).convert("L") for k in range(4)]
+    files = tuple(save(tmp_path / f"a_{k}.jpg", one, quality=90) for k, one in enumerate(shapes))
+    stacked = save(tmp_path / "a.png", Image.merge("RGBA", [Image.open(path) for path in files]))
+    np.testing.assert_array_equal(read(files, WHOLE, (64, 64), 4), read(stacked, WHOLE, (64, 64), 4))
+
+
+def test_the_key_tells_apart_what_has_other_pixels(tmp_path, channels):
+    _, files, stacked = channels
+
+    def key(paths, channels=4):
+        return decode.key(decode.Photos(paths, WHOLE, (8, 8), "photos", channels))
+
+    keys = [key([files]), key([files[::-1]]), key(list(files)), key([stacked]), key([stacked], 3), key([files[:3]], 3)]
+    assert len(set(keys)) == len(keys)
+    assert key([files]) == keys[0]
+    save(files[3], Image.new("L", (9, 9)))
+    assert key([files]) != keys[0]

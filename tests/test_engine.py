@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 import engine
-from engine import Stepper, normaliser, predict, train_epoch
+from engine import Stepper, normaliser, predict, take_statistics, train_epoch
 from memory import Pieces
 from team import Team
 from views import VIEWS
@@ -80,10 +80,68 @@ def test_predictions_that_are_not_finite_are_refused():
 
 
 def test_photos_are_normalised_per_channel():
-    normalise = normaliser((0.5, 0.2, 0.5), (0.5, 1.0, 0.25), CPU)
+    normalise = normaliser("channels", (0.5, 0.2, 0.5), (0.5, 1.0, 0.25), CPU)
     batch = normalise(torch.tensor([0.0, 0.2, 1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2))
     torch.testing.assert_close(batch[0, :, 0, 0], torch.tensor([-1.0, 0.0, 2.0]))
     assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_each_photo_is_normalised_by_its_own_channels_as_numpy_has_them():
+    photos = torch.rand(3, 4, 5, 6) * torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1, 1)
+    batch = normaliser("photo", (0.1,) * 4, (9.0,) * 4, CPU)(photos)
+    one = photos[2].numpy()
+    expected = (one - one.mean(axis=(1, 2), keepdims=True)) / one.std(axis=(1, 2), keepdims=True)
+    torch.testing.assert_close(batch[2], torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(batch[:2], normaliser("photo", (), (), CPU)(photos[:2]))  # no photo sees another
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_flat_channel_becomes_zeros_and_its_noise_is_not_blown_up():
+    photos = torch.full((1, 2, 8, 8), 0.3)
+    photos[0, 1, 0, 0] += 1e-5
+    batch = normaliser("photo", (), (), CPU)(photos)
+    assert batch.abs().max() < 0.02
+
+
+def planes(*values):
+    """A batch of photos of one channel, each of one value."""
+    return torch.tensor(values).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+
+
+def with_statistics():
+    """Statistics of the photos, after a dropout that zeros nearly all of them in training; and of ten times them."""
+    layers = [nn.Dropout(0.99), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1), nn.BatchNorm2d(1)]
+    network = nn.Sequential(*layers).train()
+    network[4].track_running_stats = False
+    network[1].weight.data.fill_(10.0)
+    network[2].weight.data.fill_(1.0)
+    network[1].running_mean.fill_(77.0)  # of before, to be forgotten
+    return network
+
+
+def test_statistics_are_the_mean_over_the_batches_as_a_prediction_sees_them():
+    network, state = with_statistics(), torch.get_rng_state()
+    take_statistics(network, iter([planes(1.0, 3.0), planes(5.0, 5.0, 5.0)]), "float32", Team())
+    assert network[1].running_mean.item() == pytest.approx((2 + 5) / 2)
+    assert network[1].running_var.item() == pytest.approx((8 / 7 + 0) / 2)  # 8 numbers of 1 and 3, less one
+    assert network[3].running_mean.item() == pytest.approx(0, abs=1e-5)
+    assert network[3].running_var.item() == pytest.approx(100 * 8 / 7 / 2, rel=1e-4)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert network[1].momentum == network[3].momentum == 0.1
+    assert not any(part.training for part in network.modules())
+
+
+def test_statistics_are_torch_s_update_bn_where_nothing_is_random():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2))
+    other, batches = copy.deepcopy(network), [torch.rand(count, 3, 8, 8) for count in (4, 5, 4)]
+    take_statistics(network, iter(batches), "float32", Team())
+    torch.optim.swa_utils.update_bn(batches, other)
+    for tensor, expected in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(tensor, expected)
+
+
+def test_a_model_without_statistics_takes_no_photo():
+    take_statistics(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), iter(lambda: 1 / 0, None), "float32", Team())
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])

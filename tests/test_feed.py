@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from feed import Feed, in_order, shuffled
+from config import Config
+from feed import Feed, in_order, open_feed, shuffled
 
 
 def test_every_photo_is_trained_on_once_an_epoch_and_no_batch_is_a_lone_photo():
@@ -20,9 +22,9 @@ class Shelf:
 
     unreadable: dict[int, str] = {}  # noqa: RUF012
 
-    def __init__(self, count=50, resident=True):
+    def __init__(self, count=50, resident=True, channels=3):
         rng = np.random.default_rng(0)
-        self.all = rng.integers(0, 256, (count, 5, 4, 3), dtype=np.uint8)
+        self.all = rng.integers(0, 256, (count, 5, 4, channels), dtype=np.uint8)
         self.pixels = self.all if resident else None
 
     def batches(self, batches):
@@ -33,8 +35,8 @@ class Shelf:
         pass
 
 
-def check(device, resident):
-    shelf, batches = Shelf(resident=resident), [np.array([3, 1, 4]), np.array([49, 0])]
+def check(device, resident, channels=3):
+    shelf, batches = Shelf(resident=resident, channels=channels), [np.array([3, 1, 4]), np.array([49, 0])]
     feed = Feed(shelf, torch.device(device), "photos")
     assert (feed.resident is not None) == (resident and device == "cuda")
     for photos, rows in zip(feed.batches(batches), batches, strict=True):
@@ -45,6 +47,7 @@ def check(device, resident):
 
 def test_a_feed_on_the_cpu_gives_the_store_s_photos_in_order():
     check("cpu", resident=True)
+    check("cpu", resident=True, channels=4)
 
 
 @pytest.mark.parametrize("resident", [True, False])
@@ -52,3 +55,15 @@ def test_a_feed_on_a_gpu_gives_the_store_s_photos_in_order(resident):
     if not torch.cuda.is_available():
         pytest.skip("torch sees no GPU here")
     check("cuda", resident)
+    check("cuda", resident, channels=4)
+
+
+def test_a_feed_of_samples_has_as_many_channels_as_asked_for(tmp_path):
+    files = tuple(tmp_path / f"a_{place}.png" for place in range(4))
+    for place, path in enumerate(files):
+        Image.new("L", (10, 12), 50 * place).save(path)
+    config = Config(cache_dir=str(tmp_path / "cache"), crop=0)
+    feed = open_feed([files, files], config, (6, 5), torch.device("cpu"), "samples", 4)
+    (batch,) = feed.batches([np.array([1, 0])])
+    assert batch.shape == (2, 4, 6, 5)
+    assert batch[1, :, 2, 2].tolist() == [0, 50, 100, 150]

@@ -16,6 +16,7 @@ from walks import failure, history, load_json, run_trial
 import learner
 from engine import split_count
 from loss import CRITERIA
+from memory import most_at_once
 from model import MODELS
 
 
@@ -31,6 +32,7 @@ def test_pieces_give_the_gradient_and_the_loss_of_the_whole_batch(name, micro_ba
     photos = torch.randn(13, 7, generator=generator)
     target = torch.eye(5)[torch.randint(5, (13,), generator=generator)]
     knobs = {"focal_gamma": 2.0, "smoothing": 0.1, "weights": torch.tensor([0.5, 2.0, 1.0, 0.7, 1.3])}
+    knobs["exclusive"] = True
     criterion = CRITERIA.build(name, knobs)
     whole = nn.Sequential(nn.Linear(7, 6), nn.Tanh(), nn.Linear(6, 5))
     parts = copy.deepcopy(whole)
@@ -53,6 +55,40 @@ def test_no_piece_is_a_lone_photo_unless_it_is_asked_for():
     assert [split_count(count, min(count, 2)) for count in (1, 2, 3, 4, 5)] == [1, 1, 1, 2, 2]
     assert split_count(5, 1) == 5
     assert split_count(64, 64) == 1
+
+
+def test_accumulation_lets_a_batch_at_once_pass_or_a_smaller_micro_batch():
+    assert most_at_once(batch_size=64, accumulation=1, micro_batch=0, processes=1) == 0
+    assert most_at_once(batch_size=64, accumulation=1, micro_batch=16, processes=2) == 16
+    assert most_at_once(batch_size=64, accumulation=4, micro_batch=0, processes=1) == 64
+    assert most_at_once(batch_size=64, accumulation=4, micro_batch=0, processes=3) == 22
+    assert most_at_once(batch_size=64, accumulation=4, micro_batch=16, processes=1) == 16
+    assert most_at_once(batch_size=64, accumulation=4, micro_batch=100, processes=1) == 64
+
+
+def test_accumulated_batches_make_the_step_of_the_large_batch(drawn, quick, monkeypatch):
+    class Plain(nn.Sequential):
+        """Without dropout and batch normalisation, which would tell the pieces."""
+
+        def __init__(self, out_features):
+            super().__init__(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(968, out_features))
+
+        def forward(self, photos):
+            if self.training:
+                passes.append(len(photos))
+            return super().forward(photos)
+
+    monkeypatch.setitem(MODELS.entries, "plain", Plain)
+    last = {}
+    for batch_size, accumulation in ((28, 1), (7, 4)):
+        passes = []
+        given = ("--batch_size", batch_size, "--accumulation", accumulation, "--name", f"of{batch_size}")
+        folder = run_trial(drawn, quick, "--model", "plain", "--optimizer", "sgd", "--augmentation", "flip", *given)
+        last[batch_size] = torch.load(folder / "last.pt", weights_only=True)["model"]
+        assert max(passes) == batch_size
+        assert len(passes) == 2 * 4 * accumulation  # epochs, steps (28 of 112 photos each), pieces
+    for name, tensor in last[28].items():
+        torch.testing.assert_close(last[7][name], tensor, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.fixture
@@ -106,7 +142,7 @@ def test_pieces_stay_small_after_a_kill(drawn, small, little_memory):
     assert first is None
     assert others == [6, 6]  # a quarter of 24
     little_memory(8, since=1 + 6 + 2)
-    assert killed_at(15, drawn, small, *words)
+    assert killed_at(17, drawn, small, *words)
     assert load_json(only(small, "exp"), "summary.json")["epochs"] == 2
     go_on(drawn, small, *words)
     assert_as_never_stopped(only(small, "exp"), twin)

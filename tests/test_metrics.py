@@ -28,6 +28,14 @@ def test_f1_of_several_labels_at_once_is_scikit_learn_s():
     np.testing.assert_allclose(class_f1(predicted, wanted), f1_score(wanted, predicted, average=None))
 
 
+@pytest.mark.parametrize("name", sorted(METRICS.entries))
+def test_a_row_of_weight_n_counts_as_n_rows(name):
+    predicted, truth = (one_hot(labels, 18) > 0 for labels in answers(0))
+    weight = np.random.default_rng(0).integers(0, 4, len(truth))
+    repeated = METRICS[name](predicted.repeat(weight, axis=0), truth.repeat(weight, axis=0))
+    assert METRICS[name](predicted, truth, weight) == pytest.approx(repeated)
+
+
 def test_a_class_that_never_occurs_counts_as_0():
     only = one_hot(np.array([0, 0]), 2) > 0
     assert METRICS["macro_f1"](only, only) == 0.5

@@ -1,26 +1,27 @@
-import re
-from collections import OrderedDict
+import math
+import shutil
 
 import pytest
-import timm
 import torch
 from efficientnet_pytorch import EfficientNet
-from safetensors.torch import save_file
 from torch import nn
+from torch.nn.functional import conv2d, cross_entropy
+from walks import history, load_json, run_trial
 
 import model
 from config import Config
-from model import MODELS, build_model, fetch_weights, load_trunk, model_factory, read_weights, torchvision_names
+from draw import draw_competition
+from model import MODELS, build_model, first_convolution, model_factory, torchvision_names, try_on
 
 KNOBS = Config(pretrained=False, resize=(224, 224)).values()
 EACH_FAMILY = ["Efficientnet_b0", "resnet18", "vgg11", "squeezenet1_1", "mobilenet_v3_small", "googlenet", "vit_b_16"]
 
 
-def forward(name, device="meta", side=224):
+def forward(name, device="meta", side=224, channels=3):
     knobs = KNOBS | {"resize": (side, side)}
     with torch.device(device):  # on "meta" nothing is allocated or computed, only shapes
-        network = build_model(name, 18, knobs)
-        return network.eval()(torch.zeros(2, 3, side, side))
+        network = build_model(name, 18, knobs, channels)
+        return network.eval()(torch.zeros(2, channels, side, side))
 
 
 @pytest.mark.parametrize("name", [*EACH_FAMILY, "timm/resnet10t"])
@@ -28,13 +29,22 @@ def test_a_model_of_each_family_gives_k_logits(name):
     assert forward(name).shape == (2, 18)
 
 
+@pytest.mark.parametrize(
+    "name", ["Efficientnet_b0", "resnet18", "vgg11", "vit_b_16", "timm/resnet10t", "timm/nfnet_f0"]
+)
+@pytest.mark.parametrize("channels", [4, 5])
+def test_a_model_of_each_family_takes_more_channels(name, channels):
+    assert forward(name, channels=channels).shape == (2, 18)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("name", sorted({*MODELS.entries, *torchvision_names()} - set(EACH_FAMILY)))
-def test_every_model_gives_k_logits(name):
+def test_every_model_gives_k_logits(name, channels):
     if name.startswith("regnet"):  # computes its widths with tensors, so it cannot be built on "meta"
-        assert forward(name, device="cpu", side=32).shape == (2, 18)
+        assert forward(name, "cpu", 32, channels).shape == (2, 18)
     else:
-        assert forward(name, side=299 if name == "inception_v3" else 224).shape == (2, 18)
+        assert forward(name, side=299 if name == "inception_v3" else 224, channels=channels).shape == (2, 18)
 
 
 def test_all_of_torchvision_s_classifiers_are_there():
@@ -74,113 +84,136 @@ def test_a_rectangle_needs_a_model_that_takes_one():
         build_model("vit_b_16", 18, KNOBS | {"resize": (64, 96)})
 
 
-def trunk_and_head(classes):
-    return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, classes))
-
-
-def test_the_trunk_is_loaded_and_the_last_layer_stays_new():
-    source, target = trunk_and_head(1000), trunk_and_head(18)
-    head = target[2].weight.clone()
-    load_trunk(target, source.state_dict(), "file", 18)
-    assert torch.equal(target[0].weight, source[0].weight)
-    assert torch.equal(target[2].weight, head)
-
-
-def test_weights_of_the_same_classes_are_loaded_whole():
-    source, target = trunk_and_head(18), trunk_and_head(18)
-    load_trunk(target, source.state_dict(), "file", 18)
-    assert torch.equal(target[2].weight, source[2].weight)
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda state: state.pop("0.weight"), r"1 of its 9 tensors are missing or of another shape \(0.weight"),
-        (lambda state: state.update({"0.weight": torch.zeros(9, 9)}), "does not fit"),
-        (lambda state: state.update(neck=torch.zeros(1)), r"1 are unknown to it \(neck\)"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(change, says):
-    state = dict(trunk_and_head(1000).state_dict())
-    change(state)
-    with pytest.raises(ValueError, match=says):
-        load_trunk(trunk_and_head(18), state, "file", 18)
-
-
-@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.safetensors"])
-def test_weights_are_read_from_every_format(tmp_path, name):
-    state = trunk_and_head(3).state_dict()
-    (save_file if name.endswith("safetensors") else torch.save)(state, tmp_path / name)
-    assert torch.equal(read_weights(tmp_path / name)["0.weight"], state["0.weight"])
-
-
-def without_counters(state):
-    """As files from before torch 0.4.1 are: no num_batches_tracked, no versions."""
-    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-
-
-def older_vit(state):
-    """As torchvision's published ViT weights are: the MLP's layers under their first names, version 1."""
-    older = {".mlp.0.": ".mlp.linear_1.", ".mlp.3.": ".mlp.linear_2."}
-    old = OrderedDict((re.sub(r"\.mlp\.[03]\.", lambda m: older[m[0]], name), tensor) for name, tensor in state.items())
-    old._metadata = {key: value | {"version": 1} for key, value in state._metadata.items()}
-    return old
-
-
-@pytest.mark.parametrize(
-    ("name", "age"),
-    [("resnet18", without_counters), ("vgg11_bn", without_counters), ("mnasnet0_5", dict), ("vit_b_32", older_vit)],
-)
-def test_weights_in_the_layout_of_older_files_are_loaded(name, age):
-    source = model_factory(name)(1000, (64, 64))
-    torch.nn.init.constant_(next(source.parameters()), 0.5)
-    target = model_factory(name)(18, (64, 64))
-    load_trunk(target, age(source.state_dict()), "file", 18)
-    assert next(target.parameters()).unique().tolist() == [0.5]
-
-
-def test_densenet_s_published_names_are_those_of_the_model(monkeypatch):
-    own = model_factory("densenet121")(1000, (64, 64)).state_dict()
-    published = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name): tensor for name, tensor in own.items()}
-    assert published.keys() != own.keys()
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *given, **options: published)
-    assert fetch_weights("densenet121").keys() == own.keys()
-
-
-def test_wrapped_weights_are_read(tmp_path):
-    torch.save({"epoch": 3, "state_dict": {"module.a": torch.ones(2)}}, tmp_path / "w.pt")
-    assert list(read_weights(tmp_path / "w.pt")) == ["a"]
-
-
-def test_a_file_that_could_run_code_is_refused(tmp_path):
-    torch.save(nn.Sequential(nn.Linear(1, 1)), tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="state_dict"):
-        read_weights(tmp_path / "w.pt")
-
-
-@pytest.mark.parametrize("name", ["missing.pt", "text.pt", "text.safetensors"])
-def test_an_unreadable_weights_file_is_named(tmp_path, name):
-    if name.startswith("text"):
-        (tmp_path / name).write_text("weights")
-    with pytest.raises(ValueError, match=name):
-        read_weights(tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ["Efficientnet_b4", "resnet18", "timm/resnet10t"])
-def test_weights_that_cannot_be_fetched_say_what_to_pass(name, monkeypatch):
-    def offline(*given, **options):
-        raise OSError("no network")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(ValueError, match=r"OSError: no network.* Pass --weights FILE .* or --pretrained false"):
-        fetch_weights(name)
-
-
 def test_pretrained_models_start_from_what_is_fetched(monkeypatch):
     fetched = model_factory("resnet18")(1000, (64, 64)).state_dict()
     monkeypatch.setattr(model, "fetch_weights", lambda name: fetched)
     network = build_model("resnet18", 18, KNOBS | {"pretrained": True})
     assert torch.equal(network.conv1.weight, fetched["conv1.weight"])
     assert network.fc.out_features == 18
+
+
+def test_a_widened_convolution_sees_what_is_new_as_red():
+    torch.manual_seed(0)
+    three = build_model("resnet18", 18, KNOBS).conv1
+    torch.manual_seed(0)
+    four = build_model("resnet18", 18, KNOBS, 4).conv1
+    photos = torch.randn(2, 4, 32, 32)
+    red = conv2d(photos[:, 3:], three.weight[:, :1], stride=2, padding=3)
+    expected = conv2d(photos[:, :3], three.weight, stride=2, padding=3) + red
+    torch.testing.assert_close(four(photos), expected)
+    assert four.in_channels == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("Efficientnet_b0", "_conv_stem"),  # efficientnet-pytorch's own kind of convolution
+        ("vit_b_32", "conv_proj"),
+        ("timm/resnet10t", "conv1.0"),
+        ("timm/tf_efficientnetv2_b0", "conv_stem"),  # timm's own, padded as TensorFlow does
+        ("timm/nfnet_f0", "stem.conv1"),  # standardises its weights
+    ],
+)
+def test_every_kind_of_first_convolution_is_widened(name, stem):
+    knobs = KNOBS | {"resize": (64, 64)}
+    torch.manual_seed(0)
+    three = build_model(name, 18, knobs).get_submodule(stem).weight
+    torch.manual_seed(0)
+    network = build_model(name, 18, knobs, 6)
+    assert first_convolution(network, 6) == stem
+    weight = network.get_submodule(stem).weight
+    assert torch.equal(weight, torch.cat([three] + [three[:, :1]] * 3, dim=1))
+    assert any(parameter is weight for parameter in network.parameters())  # so that it is trained
+    try_on(network, name, (64, 64), torch.device("cpu"), 6, 18)
+
+
+def test_imagenet_weights_are_widened_too(monkeypatch):
+    fetched = model_factory("resnet18")(1000, (64, 64)).state_dict()
+    red, green = fetched["conv1.weight"][:, 0].clone(), fetched["conv1.weight"][:, 1].clone()
+    monkeypatch.setattr(model, "fetch_weights", lambda name: fetched)
+    weight = build_model("resnet18", 18, KNOBS | {"pretrained": True}, 4).conv1.weight
+    assert weight.shape == (64, 4, 7, 7)
+    assert torch.equal(weight[:, 3], red)
+    assert torch.equal(weight[:, 1], green)
+
+
+def test_weights_of_as_many_channels_are_loaded_as_they_are(tmp_path):
+    source = build_model("resnet18", 18, KNOBS, 4)
+    nn.init.normal_(source.conv1.weight)  # what a run has learnt of yellow
+    torch.save(source.state_dict(), tmp_path / "best.pt")
+    knobs = KNOBS | {"weights": str(tmp_path / "best.pt")}
+    assert torch.equal(build_model("resnet18", 18, knobs, 4).conv1.weight, source.conv1.weight)
+    with pytest.raises(ValueError, match=r"does not fit the model .*conv1\.weight"):
+        build_model("resnet18", 18, knobs, 5)
+    with pytest.raises(ValueError, match=r"does not fit the model .*conv1\.weight"):
+        build_model("resnet18", 18, knobs)
+
+
+def test_a_model_without_a_first_convolution_says_so():
+    with torch.device("meta"), pytest.raises(ValueError, match=r"tresnet_m has no convolution over 3 channels"):
+        build_model("timm/tresnet_m", 18, KNOBS, 4)
+
+
+def test_a_registered_model_that_asks_for_its_channels_gets_them(monkeypatch):
+    def build(in_channels, out_features):
+        return nn.Sequential(nn.Conv2d(in_channels, 3, 1), nn.Conv2d(3, out_features, 8), nn.Flatten())
+
+    monkeypatch.setitem(MODELS.entries, "own", build)
+    network = build_model("own", 18, KNOBS, 4)
+    assert [network[0].in_channels, network[1].in_channels] == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (nn.Flatten(), r"odd gives \(2, 192\) for 2 photos of 8 x 8, not a tensor \(2, 18\)"),
+        (nn.Identity(), r"odd gives \(2, 3, 8, 8\)"),
+        (nn.AdaptiveMaxPool2d(1, return_indices=True), "odd gives tuple"),
+        (nn.Conv2d(4, 1, 1), "odd cannot take photos of 8 x 8: .* Change --resize"),
+    ],
+)
+def test_a_model_of_another_shape_is_refused(network, says):
+    with pytest.raises(ValueError, match=says):
+        try_on(network, "odd", (8, 8), torch.device("cpu"), 3, 18)
+
+
+OLDER_BASELINE = [
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    *("resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2", "alexnet"),
+    *(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
+]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """A drawn competition of 5 people, and 1 to predict."""
+    root = tmp_path_factory.mktemp("few") / "drawn"
+    draw_competition(root, people=5, eval_people=1, seed=3)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OLDER_BASELINE)
+def test_each_model_of_the_older_baseline_trains_an_epoch(few, quick, name):
+    words = ("--optimizer", "SGD", "--momentum", 0)  # stores nothing beside the weights, up to 0.6 GB a file
+    folder = run_trial(few, quick, "--model", name, "--resize", 64, "--epochs", 1, "--lr", 0.001, *words)
+    assert load_json(folder, "summary.json")["status"] == "SUCCEEDED"
+    assert [math.isfinite(row["train_loss"]) for row in history(folder)] == [True]
+    assert len((folder / "hard.csv").read_text().splitlines()) == 1 + 7
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet152", "timm/vit_base_patch16_224"])
+def test_a_large_model_takes_a_step_downhill(name):
+    torch.manual_seed(0)
+    network = build_model(name, 18, KNOBS)
+    photos, target = torch.randn(2, 3, 224, 224), torch.tensor([0, 17])
+    losses = []
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    for _ in range(2):
+        losses.append(cross_entropy(network(photos), target))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[1] < losses[0]

@@ -101,6 +101,32 @@ def test_a_size_that_the_model_cannot_take_is_named(planted):
         settle(replace(config, model="alexnet"), 4, CPU, 1000)
 
 
+def test_a_model_is_measured_with_the_channels_and_logits_that_it_will_have_and_each_number_by_itself(
+    planted, monkeypatch
+):
+    config, _, _ = planted
+    seen = set()
+
+    class Wide(nn.Module):
+        def __init__(self, in_channels, out_features):
+            super().__init__()
+            self.layer = nn.Linear(in_channels, out_features)
+
+        def forward(self, photos):
+            seen.add((photos.shape[1], self.layer.out_features))
+            return self.layer(photos.mean(dim=(2, 3)))
+
+    monkeypatch.setitem(MODELS.entries, "wide", Wide)
+    config = replace(config, model="wide")
+    settle(config, 28, CPU, 1000, channels=4)
+    assert seen == {(4, 28)}
+    seen.clear()
+    settle(config, 28, CPU, 1000, channels=4)
+    assert not seen
+    settle(config, 28, CPU, 1000)
+    assert seen == {(3, 28)}
+
+
 def test_several_processes_train_without_a_compiler(planted, monkeypatch):
     config, _, _ = planted
     monkeypatch.setitem(pace.COMPILE_FROM, "cpu", 0.0)

@@ -5,7 +5,25 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from pixels import brighten, contrast, inside, inverse_affine, move, normal_numbers, saturate, smooth, turn_hue
+from pixels import (
+    auto_contrast,
+    brighten,
+    check_square,
+    contrast,
+    equalize,
+    grey,
+    inside,
+    inverse_affine,
+    move,
+    normal_numbers,
+    posterize,
+    saturate,
+    sharpen,
+    smooth,
+    solarize,
+    to_float,
+    turn_hue,
+)
 
 COLOURS = {"brightness": brighten, "contrast": contrast, "saturation": saturate, "hue": turn_hue}
 
@@ -82,3 +100,77 @@ def test_a_box_covers_what_torchvision_erases():
 def test_the_bank_of_normal_numbers_is_normal_and_always_the_same():
     bank = normal_numbers(100_000, torch.device("cpu"))
     torch.testing.assert_close(bank, torch.randn(100_000, generator=torch.Generator().manual_seed(0)), rtol=0, atol=0)
+
+
+def test_photos_are_shifted_as_torchvision_translates_them():
+    shifts = [[0.0, 0.0], [3.0, 0.0], [-5.0, 2.0], [0.0, -19.0], [2.5, 1.5]]
+    expected = each(
+        lambda photo, shift: functional.affine(photo, 0, shift, 1, [0, 0], interpolation=InterpolationMode.BILINEAR),
+        photos(),
+        shifts,
+    )
+    shifted = move(photos(), torch.eye(2).repeat(5, 1, 1), -torch.tensor(shifts))
+    torch.testing.assert_close(shifted, expected, rtol=0, atol=2e-5)
+
+
+def levels(channels=3):
+    """uint8: photos of few and many levels, one of them flat."""
+    drawn = torch.randint(0, 256, (4, channels, 20, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    drawn[1] = drawn[1] // 3 + 40
+    drawn[2] = drawn[2] // 64 * 64
+    drawn[3] = 77
+    return drawn
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_photos_are_posterized_as_torchvision_posterizes_bytes(bits):
+    expected = to_float(functional.posterize(levels(), bits))
+    posterized = posterize(to_float(levels()), torch.full((4, 1, 1, 1), 2.0 ** (8 - bits)))
+    torch.testing.assert_close(posterized, expected, rtol=0, atol=1e-6)
+
+
+def test_photos_are_solarized_as_torchvision_solarizes_them():
+    thresholds = [0.0, 0.3, 0.5, 0.77, 1.0]
+    expected = each(functional.solarize, photos(), thresholds)
+    torch.testing.assert_close(solarize(photos(), torch.tensor(thresholds).view(-1, 1, 1, 1)), expected)
+
+
+def test_photos_are_sharpened_as_torchvision_sharpens_them():
+    amounts = [0.0, 0.1, 1.0, 1.5, 1.9]
+    expected = each(functional.adjust_sharpness, photos(), amounts)
+    sharp = sharpen(photos(), torch.tensor(amounts).view(-1, 1, 1, 1))
+    torch.testing.assert_close(sharp, expected, rtol=0, atol=2e-6)
+
+
+def test_levels_are_equalized_and_stretched_as_torchvision_does_with_bytes():
+    batch = to_float(levels())
+    torch.testing.assert_close(equalize(batch), to_float(functional.equalize(levels())), rtol=0, atol=1e-6)
+    stretched = torch.stack([functional.autocontrast(photo) for photo in batch])
+    torch.testing.assert_close(auto_contrast(batch), stretched, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [equalize, auto_contrast])
+def test_each_of_four_channels_is_equalized_and_stretched_as_a_grey_photo(change):
+    batch = to_float(levels(4))
+    alone = torch.cat([change(batch[:, [channel]]) for channel in range(4)], 1)
+    assert torch.equal(change(batch), alone)
+
+
+def test_grey_is_the_mean_of_other_than_three_channels():
+    batch = torch.tensor([0.1, 0.2, 0.3, 0.6]).view(1, 4, 1, 1).expand(2, 4, 3, 3)
+    torch.testing.assert_close(grey(batch), torch.full((2, 1, 3, 3), 0.3))
+    assert torch.equal(grey(batch[:, :1]), batch[:, :1])
+
+
+def test_contrast_of_each_channel_is_about_its_own_mean():
+    batch = photos()
+    factor = torch.full((5, 1, 1, 1), 0.4)
+    alone = torch.cat([contrast(batch[:, [channel]], factor) for channel in range(3)], 1)
+    torch.testing.assert_close(contrast(batch, factor, each=True), alone, rtol=0, atol=1e-6)
+    assert not torch.allclose(contrast(batch, factor), alone, atol=1e-3)
+
+
+def test_photos_that_are_not_square_cannot_be_turned_by_a_quarter():
+    check_square((64, 64), "dihedral")
+    with pytest.raises(ValueError, match="--resize 64 48 is not square; pass --resize 64 or leave 'dihedral' out"):
+        check_square((64, 48), "dihedral")

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,10 +25,11 @@ import preflight
 from checks.command import check_command, parse
 from checks.computer import check_address, check_algorithm, check_code, check_door, check_nni, check_ports, check_repair
 from checks.copies import compare
-from checks.finding import FAIL, Finding, failed
+from checks.finding import FAIL, OK, Finding, failed
 from checks.gpus import check_concurrency, check_gpus, room
 from checks.inspection import check_disks, check_own_python, check_trial, inspect_here, questions
 from checks.leftovers import check_leftovers
+from checks.reading import check_reading
 from checks.searchspace import check_space
 from experiment import free_port
 from settings.schemas import examine
@@ -400,6 +402,16 @@ def test_possible_spaces_pass_also_of_the_tuner_batch_and_of_other_programs():
         assert [finding.state for finding in findings] == ["ok"], findings
 
 
+def test_a_policy_that_lies_where_no_trial_looks_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.json").write_text('{"policy": [[["rotate", 0.5, 0.5], ["invert", 0.5, 0.5]]]}')
+    for name, state in (("mine.json", "fail"), (tmp_path / "mine.json", "ok")):
+        config = local(searchSpace={"augmentation": CHOICE | {"_value": [f"policy:{name}"]}})
+        findings = check_space(config, check_command(config)[0])
+        assert [finding.state for finding in findings] == [state], findings
+    assert Path.cwd() == tmp_path
+
+
 # --- what a machine answers
 
 
@@ -464,7 +476,13 @@ def test_a_relative_data_dir_is_one_from_the_code_folder(tmp_path, data):
 
 def listing(**changes):
     notes = {"groups.csv": None, "corrections.csv": None, "leaks.csv": None}
-    return {"root": "/d", "parts": {"train/images": [7, 70, "x"]}, "errors": [], "notes": notes} | changes
+    return {
+        "root": "/d",
+        "parts": {"train/images": [7, 70, "x"]},
+        "errors": [],
+        "notes": notes,
+        "notes_in": "/d",
+    } | changes
 
 
 @pytest.mark.parametrize(
@@ -589,10 +607,19 @@ def test_a_good_remote_search_passes(box, drawn, tmp_path, capsys):
     assert there["nni"] == f"3.0 with {PYTHON}"
 
 
-def hang_up(request):
-    """The port of a server that takes one connection and ends it."""
+def hang_up(request, reset):
+    """The port of a server that takes one connection and ends it, in order or by a reset."""
     server = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=lambda: server.accept()[0].close())
+
+    def end():
+        connection = server.accept()[0]
+        if reset:  # what closing does by itself where the greeting has come and was not read
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            connection.recv(100)
+        connection.close()
+
+    thread = threading.Thread(target=end)
     thread.start()
     request.addfinalizer(server.close)
     request.addfinalizer(thread.join)
@@ -606,7 +633,8 @@ def hang_up(request):
         ("permissions", ["can be read by others; chmod 600 "]),
         ("user", ["refuses the key", "check `user`, and that the public key stands in its ~/.ssh/authorized_keys"]),
         ("port", ["nothing answers at this port; check `host`, `port` and that sshd runs"]),
-        ("no sshd", ["Error reading SSH protocol banner; another program than sshd has this port"]),
+        ("no sshd", ["another program than sshd has this port, or sshd has no room"]),
+        ("a reset", ["another program than sshd has this port, or sshd has no room"]),
         ("pkcs8", ["is a PKCS8 key, which NNI cannot read; rewrite it with ssh-keygen -p"]),
         ("passphrase", ["needs its passphrase; set sshPassphrase"]),
         ("python file", ["is a file, so trials would run the system's Python; write "]),
@@ -625,8 +653,8 @@ def test_a_machine_that_cannot_be_used_is_told(fault, words, boxes, tmp_path, re
         changes["user"] = "nobody"
     elif fault == "port":
         changes["port"] = free_port()
-    elif fault == "no sshd":
-        changes["port"] = hang_up(request)
+    elif fault in ("no sshd", "a reset"):
+        changes["port"] = hang_up(request, reset=fault == "a reset")
     elif fault == "pkcs8":
         private = serialization.load_ssh_private_key(key.read_bytes(), None)
         form = serialization.PrivateFormat.PKCS8
@@ -674,7 +702,10 @@ def test_a_bare_python_lacks_nni_and_torch(box, tmp_path):
     wrong = [str(finding) for finding in findings if finding.state == FAIL]
     assert len(wrong) == 2
     assert f"{venv}/bin/python has no nni; {venv}/bin/python -m pip install nni==3.0 there" in wrong[0]
-    assert f"{venv}/bin/python has no nni, torch, torchvision, numpy, pandas, PIL; {venv}/bin/python -m pip" in wrong[1]
+    assert (
+        f"{venv}/bin/python has no nni, torch, torchvision, numpy, pandas, PIL, pyarrow; {venv}/bin/python -m pip"
+        in wrong[1]
+    )
     (next(venv.glob("lib/*/site-packages")) / "pip").mkdir()
     findings = look(remote(box.entry(pythonPath=str(venv / "bin"))))  # the trial's own interpreter is a good one
     told(
@@ -712,6 +743,32 @@ def test_missing_data_is_told_and_a_wrong_copy_here_too(boxes, tmp_path, drawn):
     told(look(remote(bare.entry()), drawn), f"there is no folder {bare.home}/data; copy the data there, or correct")
     shutil.copytree(drawn, bare.home / "data")
     told(look(remote(bare.entry()), tmp_path / "nowhere"), "data, this computer: there is no folder", "correct --data")
+
+
+@pytest.mark.parametrize("fault", ["", "corrections", "groups", "folds"])
+def test_data_is_read_as_a_trial_would(fault, data, capsys):
+    (data / "corrections.csv").write_text("path,person,field,value,note\n,000001,gender,swap,\n")
+    if fault == "corrections":
+        (data / "corrections.csv").write_text("path,person,field,value,note\n,999999,gender,swap,\n")
+    elif fault == "groups":
+        (data / "groups.csv").write_text("path,group\nnowhere.jpg,1\n")
+    people = "--folds 15 --test_val true" if fault == "folds" else ""  # 31 parts of 20 people
+    config = local(trialCommand=f"{PYTHON} train.py --data_dir {data} {OPTIONS} {people}")
+    _, knobs, _ = check_command(config)
+    (found,) = check_reading(config, knobs, None)
+    says = {
+        "": "140 labelled photos of 20 people or groups, 35 to predict, corrections mend 7 of them",
+        "corrections": "corrections.csv line 2: the data has no person '999999'",
+        "groups": "groups.csv: the data has none of its photos, 'nowhere.jpg'",
+        "folds": "20 groups (people) cannot make 31 parts",
+    }[fault]
+    assert found.state == (FAIL if fault else OK)
+    assert says in found.found
+    relative = os.path.relpath(data / "corrections.csv", PROJECT / "baseline")  # from where a trial runs
+    words = config["trialCommand"] + f" --corrections {relative}"
+    (again,) = check_reading(config, check_command(local(trialCommand=words))[1], None)
+    assert (again.state, again.found[-40:]) == (found.state, found.found[-40:])
+    assert capsys.readouterr().out == ""
 
 
 @marked

@@ -32,11 +32,11 @@ import inference
 import learner
 import run
 import train
-from optim import UNFIT, build_optimizer
+from optim import SCHEDULES, UNFIT, build_optimizer
 from sources import load
 from trial import Trial
 
-KNOBS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+KNOBS = {"lr": 0.01, "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4}
 OPTIMIZERS = sorted(
     name for name, kind in vars(torch.optim).items()
     if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and name not in {"Optimizer", *UNFIT}
@@ -55,10 +55,10 @@ def stop(monkeypatch):
     def main(epoch, root, options, *words):
         original = learner.Learner.train
 
-        def interrupted(self, store, rows, number):
+        def interrupted(self, store, rows, number, *given):
             if number == epoch:
                 raise KeyboardInterrupt
-            return original(self, store, rows, number)
+            return original(self, store, rows, number, *given)
 
         with monkeypatch.context() as patched:
             patched.setattr(train, "die_of_interrupt", lambda: None)
@@ -101,6 +101,49 @@ def test_killed_at_a_random_moment_it_ends_as_if_never_stopped(drawn, small, see
         check_every_file_is_whole(folder)
     go_on(drawn, small, *words, "--name", "killed")
     assert_as_never_stopped(folder_of(small, "killed"), twin, f"killed after {moment:.2f} s:")
+
+
+@pytest.mark.parametrize("epoch", [2, 3, 4])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--averaging ema",
+        "--averaging swa --swa_last 2",
+        "--averaging swa --precision bf16 --accumulation 3 --batch_size 9",
+        "--averaging ema --precision fp16 --optimizer sgd --nesterov true --normalisation photo",
+    ],
+)
+def test_a_trial_with_an_average_goes_on_bit_by_bit_wherever_it_was_stopped(drawn, small, stop, words, epoch):
+    words = (*words.split(), "--epochs", 4, "--lr", 0.05)
+    twin = run_trial(drawn, small, *words, "--name", "twin")
+    stop(epoch, drawn, small, *words)
+    assert "average" in torch.load(only(small, "exp") / "last.pt", weights_only=True)
+    go_on(drawn, small, *words)
+    assert_as_never_stopped(folder_of(small, "exp"), twin, words)
+
+
+@pytest.mark.parametrize("averaging", ["ema", "swa"])
+def test_killed_between_the_files_of_an_epoch_best_pt_is_still_the_average(drawn, small, averaging):
+    words = ("--averaging", averaging, "--swa_last", 1)
+    twin = run_trial(drawn, small, *words, "--name", "twin")
+    for write in range(5, 20, 2):
+        if not killed_at(write, drawn, small, *words, "--name", f"killed{write}"):
+            break
+        go_on(drawn, small, *words, "--name", f"killed{write}")
+        assert_as_never_stopped(folder_of(small, f"killed{write}"), twin, f"killed at write {write}:")
+
+
+@pytest.mark.parametrize("epoch", [2, 4, 6])
+def test_a_learning_rate_that_waits_for_a_plateau_goes_on_as_if_never_stopped(drawn, small, stop, epoch):
+    words = ("--schedule", "plateau", "--plateau_patience", 0, "--lr_decay", 0.5, "--epochs", 6)
+    twin = run_trial(drawn, small, *words, "--name", "twin")
+    past = [row["val_accuracy"] for row in history(twin)]
+    factor = SCHEDULES.build("plateau", {"lr_decay": 0.5, "plateau_patience": 0})
+    assert [row["lr"] for row in history(twin)] == [0.01 * factor(done, past[:done]) for done in range(6)]
+    assert history(twin)[-1]["lr"] < 0.01
+    stop(epoch, drawn, small, *words)
+    go_on(drawn, small, *words)
+    assert_as_never_stopped(folder_of(small, "exp"), twin)
 
 
 def test_stopped_and_failed_trials_go_on_in_their_folder_by_its_path(drawn, small, stop, monkeypatch, capsys):
@@ -298,7 +341,7 @@ def test_a_trial_that_ended_before_nni_knew_tells_its_result_again(drawn, small,
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"} == before
 
 
-@pytest.mark.parametrize("write", [10, 15])
+@pytest.mark.parametrize("write", [11, 17])
 def test_tensorboard_shows_each_epoch_once(drawn, small, write):
     assert killed_at(write, drawn, small, "--epochs", 3)
     second = int(time.time())

@@ -1,4 +1,7 @@
 import json
+import os
+import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,6 +57,37 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         atomic(target, fail)
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "old"
+
+
+def test_threads_that_write_one_file_at_once_all_succeed(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    target, together = tmp_path / "a.txt", threading.Barrier(8)
+
+    def write(number):
+        def fill(file):
+            together.wait(20)
+            file.write_text(str(number))
+            together.wait(20)
+
+        atomic(target, fill)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert target.read_text() in "01234567"
+
+
+def test_what_a_killed_write_left_is_cleared_when_the_run_is_opened(tmp_path, monkeypatch):
+    trial = create_run(tmp_path, "exp", "a")
+    os.close(trial.lock)
+    monkeypatch.setattr(Path, "unlink", lambda *given, **more: None)  # as if killed before it
+    monkeypatch.setattr(run.os, "replace", lambda *given: None)
+    atomic(trial.path / "a.txt", lambda file: file.write_text("half"))
+    monkeypatch.undo()
+    assert any(path.name.startswith(".a.txt.") for path in trial.path.iterdir())
+    os.close(run.hold_run(trial.path).lock)
+    assert not any("a.txt" in path.name for path in trial.path.iterdir())
 
 
 def test_an_interrupt_before_the_move_leaves_the_old_file(tmp_path, monkeypatch):

@@ -166,10 +166,10 @@ def test_the_demo_searches_blends_and_shows_the_leak(tmp_path):
         claims = re.search(r"would have claimed (\S+), .* says (\S+) .* on new people it is (\S+)\.", said, re.S)
         photo, person, truth = (float(number) for number in claims.groups())
         assert photo > max(person, truth)
-        assert (
-            len(list(outputs.glob("*/soft.csv")))
-            == yaml.safe_load((PROJECT / "config_local.yml").read_text())["maxTrialNumber"]
-        )
+        trials = [path for path in outputs.glob("*/soft.csv") if not path.parent.name.startswith("blend-")]
+        assert len(trials) == yaml.safe_load((PROJECT / "config_local.yml").read_text())["maxTrialNumber"]
+        assert (outputs / "blend-equal" / "hard.csv").read_text() == (outputs / "submission.csv").read_text()
+        assert "what to submit" in (outputs / "report.html").read_text()
         assert str(outputs / "submission.csv") in said
         assert "about" in said
         assert "to go" in said
@@ -181,3 +181,39 @@ def test_nnictl_is_the_one_installed_beside_this_python():
     assert NNICTL.is_file()
     with pytest.raises(OSError, match="refused"):
         ask(free_port(), "version")
+
+
+@pytest.mark.slow
+def test_policies_that_nni_searched_are_ranked_and_joined(launch, drawn, tmp_path):
+    """config_augmentation.yml's search made small, and the command that follows it."""
+    small, config = small_search(drawn, tmp_path), yaml.safe_load((PROJECT / "config_augmentation.yml").read_text())
+    del config["searchSpaceFile"]
+    space = json.loads((PROJECT / "search_space_augmentation.json").read_text())
+    space["augmentation"]["_value"] = space["augmentation"]["_value"][:2]
+    changed = {name: small[name] for name in ("trialCommand", "trialCodeDirectory", "maxTrialNumber")}
+    experiment = launch(config | changed | {"searchSpace": space})
+    wait(experiment, lambda: all_ended(experiment, 2), 180)
+    policy = tmp_path / "policy.json"
+    command = [sys.executable, PROJECT / "search" / "policies.py", experiment.id, "--outputs", tmp_path / "outputs"]
+    subprocess.run([*command, "--window", "2", "--keep", "2", "-o", policy], check=True, capture_output=True)
+    assert len(json.loads(policy.read_text())["policy"]) == 10
+
+
+@pytest.mark.slow
+def test_nni_hears_the_mean_of_the_folds_so_far_from_trials_of_all_folds(launch, drawn, tmp_path):
+    config = small_search(drawn, tmp_path, maxTrialNumber=1)
+    experiment = launch(config | {"trialCommand": config["trialCommand"] + " --folds 2 --fold all"})
+    wait(experiment, lambda: all_ended(experiment, 1), 180)
+    (trial,) = experiment.trials()
+    folder = tmp_path / "outputs" / experiment.id / trial.id
+    best = [
+        json.loads((folder / f"fold-{fold}" / "summary.json").read_text())["metrics"]["val_accuracy"] for fold in (0, 1)
+    ]
+    told = [
+        json.loads(json.loads(entry["data"]))["default"]
+        for entry in experiment.get("metric-data")
+        if entry["type"] == "PERIODICAL"
+    ]
+    assert sorted(told) == pytest.approx(sorted([best[0], sum(best) / 2]))
+    whole = json.loads((folder / "summary.json").read_text())["metrics"]["val_accuracy"]
+    assert final_metrics(experiment)[trial.id]["default"] == whole

@@ -119,7 +119,7 @@ def test_mask_gender_and_age_models_are_recombined(tmp_path):
     mask, gender, age = (parts[name].argmax(axis=1) for name in ("mask", "gender", "age"))
     answers = vote(tmp_path, *paths)
     np.testing.assert_array_equal(answers, mask * 6 + gender * 3 + age)
-    np.testing.assert_array_equal(answers, combine(**parts).argmax(axis=1))
+    np.testing.assert_array_equal(answers, combine(*(parts[head] for head in ("mask", "gender", "age"))).argmax(axis=1))
 
 
 def test_loose_files_of_one_head_are_named_by_option(tmp_path):
@@ -127,7 +127,7 @@ def test_loose_files_of_one_head_are_named_by_option(tmp_path):
     for path in paths:
         (path.parent / "config.json").unlink()
     answers = vote(tmp_path, "--age", paths[0], "--mask", paths[1], "--gender", paths[2])
-    np.testing.assert_array_equal(answers, combine(**parts).argmax(axis=1))
+    np.testing.assert_array_equal(answers, combine(*(parts[head] for head in ("mask", "gender", "age"))).argmax(axis=1))
 
 
 def test_a_head_given_as_another_is_refused(tmp_path, capsys):
@@ -142,10 +142,19 @@ def test_a_head_that_cannot_be_told_is_asked_for(tmp_path, capsys):
     assert "has 3 classes; say which head it is: --mask, --gender or --age" in refused(tmp_path, capsys, *paths)
 
 
-def test_heads_without_their_fellows_or_beside_whole_models_are_refused(tmp_path, capsys, files):
+def test_heads_without_their_fellows_are_refused(tmp_path, capsys, files):
     _, paths = heads(tmp_path)
     assert "age/soft.csv is age" in refused(tmp_path, capsys, *paths[:2])
-    assert "a.csv is 18 classes" in refused(tmp_path, capsys, *paths, files[0])
+    assert "a.csv is 18 classes" in refused(tmp_path, capsys, *paths[:2], files[0])
+
+
+def test_heads_stand_beside_whole_models_of_18_classes_alone(tmp_path, capsys, files):
+    parts, paths = heads(tmp_path)
+    expected = (FIRST + combine(*(parts[head] for head in ("mask", "gender", "age")))).argmax(axis=1)
+    np.testing.assert_array_equal(vote(tmp_path, files[0], *paths), expected)
+    write_soft(tmp_path / "four.csv", "ImageID", IDS, FIRST[:, :4] / FIRST[:, :4].sum(axis=1, keepdims=True))
+    (tmp_path / "out.csv").unlink()
+    assert "four.csv is 4 classes" in refused(tmp_path, capsys, tmp_path / "four.csv", *paths)
 
 
 @pytest.mark.parametrize(

@@ -200,14 +200,27 @@ def test_the_death_of_a_worker_is_told_with_its_signal(started):
 def test_a_memory_that_is_full_in_a_worker_is_told_as_that(photos, monkeypatch):
     monkeypatch.setattr(stream, "decode", lambda *given: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
-        stream.decode_some([str(photos.paths[0])], 0, (8, 8))
+        stream.decode_some([str(photos.paths[0])], 0, (8, 8), 3)
 
 
 def test_a_large_photo_is_tried_with_the_pixels_that_it_will_have(photos, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(decode, "decode", lambda *given: asked.append(given[1:]))
     stream.examine(photos, tmp_path / "list.json")
-    assert set(asked) == {(0, (8, 8))}
+    assert set(asked) == {(0, (8, 8), 3)}
+
+
+def test_a_sample_of_several_files_that_can_no_longer_be_read_is_named_with_its_channel(tmp_path):
+    files = tuple(tmp_path / f"7_{colour}.png" for colour in ("red", "green", "blue", "yellow"))
+    for place, path in enumerate(files):
+        Image.new("L", (8, 8), place).save(path)
+    words = tuple(map(str, files))
+    photos = stream.decode_some([None, words], 0, (8, 8), 4)
+    assert photos.shape == (2, 8, 8, 4)
+    assert photos[:, 0, 0].tolist() == [[0, 0, 0, 0], [0, 1, 2, 3]]
+    files[1].unlink()
+    with pytest.raises(ValueError, match=r"7_red.png, .*7_yellow.png could be read .*7_green.png: FileNotFound"):
+        stream.decode_some([words], 0, (8, 8), 4)
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import torch
 from conftest import PROJECT
 from walks import failure, history, load_json, run_trial, wait_for
 
+from averaging import build_average
 from config import Config
-from engine import Stepper
+from engine import Stepper, take_statistics
 from loss import CRITERIA
 from memory import MemoryFullError, Pieces
 from model import build_model
@@ -32,7 +33,10 @@ def options(quick):
 
 
 def steps(rank, size, port, name, criterion, out):
-    """Saves the losses of three steps on a batch of 30, and the weights after them, in float64."""
+    """Saves, in float64, the losses of three steps on a batch of 30, the weights and an average of them after these.
+
+    The statistics of the average are those of two batches of the photos, as swa's are taken.
+    """
     torch.set_num_threads(1)
     team = Team(rank, size)
     if size > 1:
@@ -43,7 +47,7 @@ def steps(rank, size, port, name, criterion, out):
     weights = torch.linspace(0.5, 2, 18, dtype=torch.float64)
     stepper = Stepper(
         model=team.wrapped(model, torch.device("cpu")),
-        criterion=CRITERIA.build(criterion, KNOBS | {"weights": weights}),
+        criterion=CRITERIA.build(criterion, KNOBS | {"weights": weights, "exclusive": True}),
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         precision="float32",
@@ -55,7 +59,11 @@ def steps(rank, size, port, name, criterion, out):
     shares = team.shares(30)
     lengths = [share.stop - share.start for share in shares]
     losses = [stepper.step(photos[shares[rank]], target[shares[rank]], lengths) for _ in range(3)]
-    torch.save([torch.stack(losses), *model.state_dict().values()], out / f"{rank}of{size}.pt")
+    average = build_average("ema", model, epochs=1, ema_decay=0.9, swa_last=1).model
+    parts = [part[team.shares(15)[rank]] for part in photos.split(15)]
+    take_statistics(average, iter(parts), "float32", team)
+    tensors = [torch.stack(losses), *model.state_dict().values(), *average.state_dict().values()]
+    torch.save(tensors, out / f"{rank}of{size}.pt")
 
 
 @pytest.mark.slow
@@ -81,6 +89,8 @@ def probabilities(folder, name):
     [
         "--augmentation FlipAugmentation --criterion f1",
         "--augmentation AffineAugmentation --mixup 0.4 --micro_batch 8 --class_weights balanced --views flip",
+        "--averaging ema --accumulation 2 --schedule plateau --plateau_patience 0",
+        "--averaging swa --normalisation photo --views dihedral4",
     ],
 )
 def test_two_processes_give_the_result_of_one(drawn, options, words):
@@ -90,9 +100,10 @@ def test_two_processes_give_the_result_of_one(drawn, options, words):
     )
     for row, other in zip(history(one), history(two), strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], rel=2e-4)
-    weights, others = (torch.load(folder / "last.pt", weights_only=True)["model"] for folder in (one, two))
-    for name, tensor in weights.items():
-        torch.testing.assert_close(others[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+    for file in ("last.pt", "best.pt"):
+        weights, others = (torch.load(folder / file, weights_only=True) for folder in (one, two))
+        for name, tensor in weights.get("model", weights).items():
+            torch.testing.assert_close(others.get("model", others)[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
     for name in ("val_soft.csv", "soft.csv"):
         np.testing.assert_allclose(probabilities(two, name), probabilities(one, name), atol=2e-3)
         assert list(pd.read_csv(two / name).iloc[:, 0]) == list(pd.read_csv(one / name).iloc[:, 0])
@@ -101,7 +112,7 @@ def test_two_processes_give_the_result_of_one(drawn, options, words):
 @pytest.mark.slow
 def test_a_trial_of_two_processes_goes_on_after_a_kill_as_if_it_had_not_been(drawn, options):
     dropout = ["--model", "squeezenet1_1", "--resize", "32", "--batch_size", "26"]  # shares of unlike length
-    words = [*dropout, "--epochs", "2", "--processes", "2", *options]
+    words = [*dropout, "--epochs", "2", "--averaging", "ema", "--processes", "2", *options]
     with start(drawn, words) as trial:
         next(line for line in trial.stdout if "epoch 1/2 done" in line)
         trial.kill()
@@ -179,4 +190,8 @@ def test_shares_cover_the_batch_begin_at_even_places_and_are_nearly_equal(count,
 def test_a_batch_too_small_for_the_processes_is_refused(drawn, options):
     assert "--processes 20: a batch has 28 photos, and each process needs 2" in failure(
         drawn, options, "--model", "resnet18", "--processes", 20, "--batch_size", 30
+    )
+    # of 112 photos a step, 14 pass the model at once
+    assert "--processes 8: a batch has 14 photos, and each process needs 2" in failure(
+        drawn, options, "--model", "resnet18", "--processes", 8, "--batch_size", 14, "--accumulation", 8
     )

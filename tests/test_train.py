@@ -38,7 +38,7 @@ def test_a_trial_leaves_its_run_folder(drawn, quick):
     assert folder.parent.name == "mine"
     names = {p.name.split(".vm")[0].split(".tfevents")[0] for p in folder.iterdir()}
     expected = ".lock config.json history.jsonl best.pt last.pt val_soft.csv soft.csv hard.csv summary.json events.out"
-    assert names == set(expected.split())
+    assert names == {*expected.split(), "val_soft.csv.arrow", "soft.csv.arrow"}
     summary = load_json(folder, "summary.json")
     assert summary["status"] == "SUCCEEDED"
     assert summary["test"] == {"predicted": True, "photos": 35, "unreadable": {}}
@@ -238,6 +238,6 @@ def test_the_figure_shows_right_answers_in_green_and_wrong_ones_in_red():
 def test_without_a_test_part_the_trial_says_so(data, quick, capsys):
     shutil.rmtree(data / "eval")
     folder = run_trial(data, quick, "--epochs", 1)
-    assert "has no eval part: no soft.csv" in capsys.readouterr().out
+    assert "has no test photos: no soft.csv" in capsys.readouterr().out
     assert not (folder / "soft.csv").exists()
-    assert "has no eval part" in load_json(folder, "summary.json")["test"]["reason"]
+    assert "has no test photos" in load_json(folder, "summary.json")["test"]["reason"]
