@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from columns import keep
-from config import PLACES, Config
+from config import PLACES, SETTLED, Config
 from dataset import locate
 from folds import Split
 from learner import Learner
@@ -34,7 +34,6 @@ from trial import Trial
 
 ORPHAN_SECONDS = 300.0  # NNI starts a lost trial again while the process it lost may still be ending
 UNFINISHED = ("RUNNING", "FAILED", "INTERRUPTED")
-SETTLED = ("precision", "compile")  # knobs that a trial measures, and keeps in summary.json
 
 
 def choose_run(root: Path, trial: Trial, config: Config) -> Run:
@@ -46,7 +45,9 @@ def choose_run(root: Path, trial: Trial, config: Config) -> Run:
             agree(path, config, PLACES)
         return hold_run(path, patience=ORPHAN_SECONDS)
     if config.resume == "auto":
-        if run := unfinished(root / config.name, config):
+        if run := unfinished(
+            root / config.name, config, (*UNFINISHED, "SUCCEEDED") if config.seeds > 1 else UNFINISHED
+        ):
             return run
         print(f"no unfinished run in {root / config.name} has these parameters; beginning a new one", flush=True)
     elif config.resume:
@@ -63,14 +64,14 @@ def agree(path: Path, config: Config, but: set[str]) -> None:
         raise ValueError(f"{path} was begun with other parameters: {', '.join(others)}; give it those, or begin anew")
 
 
-def unfinished(folder: Path, config: Config) -> Run | None:
-    """The run folder in `folder` that was written to last, of those that ended too early and that no process has."""
+def unfinished(folder: Path, config: Config, statuses: tuple[str, ...]) -> Run | None:
+    """The run folder in `folder` that was written to last, of those with such a status and that no process has."""
     parameters = config.values() | {"data_dir": str(locate(config.data_dir))}
     summaries = [file for file in folder.glob("*/summary.json") if file.with_name("config.json").is_file()]
     for file in sorted(summaries, key=lambda file: file.stat().st_mtime_ns, reverse=True):
         summary = json.loads(file.read_text())
         # folders older than resuming have no attempts, and nothing to go on with
-        if summary["status"] not in UNFINISHED or "attempts" not in summary:
+        if summary["status"] not in statuses or "attempts" not in summary:
             continue
         if differing(file.parent, parameters, PLACES - {"data_dir"}):
             continue
@@ -78,7 +79,7 @@ def unfinished(folder: Path, config: Config) -> Run | None:
         if lock is None:
             continue
         run = load_run(file.parent, lock)
-        if run.summary["status"] in UNFINISHED:  # still, now that no other process can end it
+        if run.summary["status"] in statuses:  # still, now that no other process can end it
             return run
         run.close()
     return None

@@ -1,7 +1,7 @@
 """Every knob of a trial, once: its default, help and unit.
 
 Values are taken in this order, the later one winning (sources.py):
-defaults < environment < run folder of --resume < --config FILE < command line < NNI.
+defaults < environment < run folder of --resume, --from or --continue_run < --config FILE < command line < NNI.
 To add a knob, add a field; every registered factory that names it as an argument receives it.
 """
 
@@ -102,7 +102,23 @@ class Config:
     weights: str = knob("", "local file of weights to start from, instead of fetching (.safetensors, .pt, .pth)")
     # training
     seed: int = knob(42, "seed of weights, order and augmentation", low=0)
+    seeds: int = knob(
+        1,
+        "train that many trials, with seed, seed + 1 …, a run folder each, and print mean and standard deviation of "
+        "each metric; with --resume auto those that have ended are not trained again",
+        unit="trials",
+        low=1,
+        high=1000,
+    )
     epochs: int = knob(30, "passes over the training photos", unit="epochs", low=1)
+    max_trial_minutes: float = knob(
+        0.0,
+        "end in order after an epoch, at the earliest the first, where one more, as long as the longest so far, would "
+        "pass this, all attempts counted; test photos are predicted after it. Schedules and averages go by --epochs "
+        "all the same. With --fold all each fold has an equal share; 0 is no bound",
+        unit="minutes",
+        low=0,
+    )
     batch_size: int = knob(64, "photos a training step, times --accumulation", unit="photos", low=1)
     accumulation: int = knob(
         1,
@@ -240,6 +256,21 @@ class Config:
         0, "processes that share each batch, one per GPU; 0 makes one for each GPU that NNI gave the trial", low=0
     )
     threads: int = knob(0, "CPU threads of this trial, and its processes that decode photos; 0 takes all cores", low=0)
+    repeat_of: str = knob(
+        "",
+        "run folder whose trial is repeated in a new one: its parameters, what auto came to in it, and data of the "
+        "same fingerprint, which --data_dir may have elsewhere; other options override. To the digit on a CPU of the "
+        "same kind with the same --threads; where max_trial_minutes ended it, after as many epochs as fit this time",
+        option="from",
+    )
+    continue_run: str = knob(
+        "",
+        "run folder whose trial goes on in a new one after its last epoch, up to --epochs in all, with its parameters, "
+        "optimizer, average and random state; it is left as it is (search/promote.py). Only --epochs, the learning "
+        "rate and its schedule may be others: constant, drops, step, exponential and plateau go on as if so many "
+        "epochs had always been planned; cosine is where that plan has it, mostly higher again; swa begins anew with "
+        "the last swa_last epochs, where all of them are new. HOST:FOLDER says on which machine it lies",
+    )
     resume: str = knob(
         "",
         "auto goes on with the newest unfinished run folder of --name that has the same parameters, or begins one; a "
@@ -255,19 +286,10 @@ class Config:
 
 # knobs that say where a trial works and what it prints, not what it finds: a resumed trial may have others
 PLACES = {
-    *(
-        "data_dir",
-        "notes_dir",
-        "model_dir",
-        "cache_dir",
-        "cache_gib",
-        "name",
-        "device",
-        "processes",
-        "threads",
-        "log_interval",
-    ),
-    *("resume", "track", "track_project", "track_entity"),
+    *("data_dir", "notes_dir", "model_dir", "cache_dir", "cache_gib", "name", "device", "processes", "threads"),
+    *("log_interval", "resume", "repeat_of", "seeds", "track", "track_project", "track_entity"),
 }
+ASKED = ("resume", "repeat_of", "seeds")  # of these PLACES, what is asked of a single call: no trial has it
+SETTLED = ("precision", "compile")  # knobs that a trial measures, and keeps in summary.json
 FIELDS = {entry.name: entry for entry in dataclasses.fields(Config)}
 TYPES = typing.get_type_hints(Config)

@@ -23,6 +23,7 @@ from dataset import read
 from folds import Split, divide
 from inference import Predicted, write_test
 from metrics import as_objective, evaluate, show
+from predecessor import compare_repeated, origin_of
 from predictions import class_columns, read_validation, write_csv
 from record import check_unchanged, describe
 from run import Run, hold_run
@@ -37,7 +38,8 @@ def run_folds(trial: Trial, config: Config, overrides: list[dict], run: Run, run
     if (run.path / "config.json").is_file():
         check_unchanged(run.path, config, data, folds)
     else:
-        describe(run, config, overrides, data, folds, data.truth[folds.train].mean(axis=0))
+        compare_repeated(config, data, folds)
+        describe(run, config, overrides, data, folds, data.truth[folds.train].mean(axis=0), **origin_of(config))
     ended: list[dict[str, Any]] = []
     told = run.summary.get("folds", [])
     run.update(folds=told, test={"predicted": False, "reason": "not all folds have ended"})
@@ -47,13 +49,15 @@ def run_folds(trial: Trial, config: Config, overrides: list[dict], run: Run, run
     for fold in range(folds.count):
         print(f"fold {fold + 1} of {folds.count}", flush=True)
         part = fold_path(run.path, fold)
-        ended.append(run_fold(trial, replace(config, fold=str(fold)), overrides, part, run_trial, data))
+        ended.append(run_fold(trial, config_of(config, fold, folds.count), overrides, part, run_trial, data))
         if fold >= len(told):
             run.update(folds=ended, epochs=sum(entry["epochs"] for entry in ended))
-            trial.report(as_objective(mean_of([scores(entry["metrics"]) for entry in ended]), config.metric))
+            mean = mean_of([scores(entry["metrics"]) for entry in ended])
+            trial.report(as_objective(mean, config.metric), folds=len(ended), of=folds.count)
     metrics = join_validation(run, data, folds)
     run.history = mean_history(run.path, folds.count)
     run.write_history()
+    tell_budget(run, config, ended)
     run.update(
         metrics={f"val_{name}": value for name, value in metrics.items()},
         images_per_second=float(np.mean([entry["images_per_second"] for entry in ended])),
@@ -62,6 +66,27 @@ def run_folds(trial: Trial, config: Config, overrides: list[dict], run: Run, run
         average_tests(run, data, folds.count)
     trial.finish(as_objective(metrics, config.metric))
     print(f"out of fold, {len(folds.validation)} photos: {show(metrics)}", flush=True)
+
+
+def config_of(config: Config, fold: int, count: int) -> Config:
+    """The knobs of one fold of `count`: it has its share of the time, and goes on where its own fold was."""
+    whole = config.continue_run
+    return replace(
+        config,
+        fold=str(fold),
+        max_trial_minutes=config.max_trial_minutes / count,
+        continue_run=str(fold_path(Path(whole), fold)) if whole else "",
+        repeat_of="",  # all of it was compared
+    )
+
+
+def tell_budget(run: Run, config: Config, ended: list[dict[str, Any]]) -> None:
+    """Says in summary.json where the time of folds was over."""
+    if any(entry.get("budget") for entry in ended):
+        epochs = ", ".join(str(entry["epochs"]) for entry in ended)
+        told = f"max_trial_minutes {config.max_trial_minutes:g}: folds ended after epochs {epochs} of {config.epochs}"
+        print(f"{told}; history.jsonl has the epochs that all of them have", flush=True)
+        run.update(budget=told)
 
 
 def fold_path(path: Path, fold: int) -> Path:
@@ -81,7 +106,8 @@ def run_fold(
             silent = replace(trial, experiment="", id="")
             with part.recording(trial.ending):
                 run_trial(silent, config, overrides, part, data)
-        told = {name: part.summary[name] for name in ("best_epoch", "epochs", "metrics", "images_per_second")}
+        names = ("best_epoch", "epochs", "metrics", "images_per_second", "budget")
+        told = {name: part.summary[name] for name in names if name in part.summary}
         return {"fold": int(config.fold)} | told
 
 
@@ -130,12 +156,12 @@ def summary_of(path: Path, fold: int) -> dict[str, Any]:
 
 
 def mean_history(path: Path, count: int) -> list[dict[str, float]]:
-    """The mean of the folds' histories, epoch by epoch."""
+    """The mean of the folds' histories, epoch by epoch, as far as all of them got."""
     of_folds = [
         [json.loads(line) for line in (fold_path(path, fold) / "history.jsonl").read_text().splitlines()]
         for fold in range(count)
     ]
-    return [mean_of(rows) | {"epoch": rows[0]["epoch"]} for rows in zip(*of_folds, strict=True)]
+    return [mean_of(rows) | {"epoch": rows[0]["epoch"]} for rows in zip(*of_folds, strict=False)]
 
 
 def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:

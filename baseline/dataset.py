@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import listing  # noqa: F401  fills DATASETS
@@ -34,7 +35,7 @@ def read(data_dir: str, dataset: str, knobs: dict) -> Data:
     name = layout_of(root) if dataset == "auto" else dataset
     if knobs["external"] and name != "proteins":
         raise ValueError(f"--external {knobs['external']} is for the layout proteins; {root} is read as {name}")
-    data = DATASETS.build(name, knobs | {"root": root})
+    data = replace(DATASETS.build(name, knobs | {"root": root}), layout=name)
     return apply_notes(data, knobs["notes_dir"], knobs["groups"], knobs["corrections"])
 
 

@@ -33,9 +33,17 @@ class Events:
             self.writer.close()
 
 
-def open_events(folder: Path, epochs: int) -> Events:
-    """For a trial that ended `epochs` epochs before; what was shown of the last of them and later is to be hidden."""
-    return Events(folder, epochs or None)
+def open_events(folder: Path, history: list[dict[str, Any]]) -> Events:
+    """For a trial that ended the epochs of `history` before; what was shown of the last and later is to be hidden.
+
+    Where they were another run folder's, all but the last are shown here for the first time.
+    """
+    if any(folder.glob("events.out.*")):
+        return Events(folder, len(history) or None)
+    events = Events(folder, None)
+    for row in history[:-1]:
+        write_epoch(events, row)
+    return events
 
 
 def write_epoch(events: Events, row: dict[str, Any]) -> None:

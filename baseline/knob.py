@@ -18,9 +18,13 @@ def knob(
     choices: tuple[str, ...] = (),
     length: int = 0,
     environment: str = "",
+    option: str = "",
     strict: bool = False,
 ) -> Any:
-    """A Config field. `low` and `high` are inclusive unless `strict`; `length` fixes a tuple's length."""
+    """A Config field. `low` and `high` are inclusive unless `strict`; `length` fixes a tuple's length.
+
+    `option` is another name on the command line, for one that Python keeps for itself.
+    """
     return field(
         default=default,
         metadata={
@@ -31,6 +35,7 @@ def knob(
             "choices": choices,
             "length": length,
             "environment": environment,
+            "option": option,
             "strict": strict,
         },
     )

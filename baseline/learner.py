@@ -65,6 +65,8 @@ class Learner:
         """Epoch `epoch`, from 1: its history entries; `past` has the objective of each epoch before."""
         given = {"rows": rows, "epoch": epoch, "past": past, "generator": self.generator.get_state()}
         self.team.order("train", label=feed.label, **given)
+        if self.average and epoch <= self.average.first:
+            self.average.count = 0  # swa: of a trial that was to have fewer epochs, and goes on with more
         if self.team.size > 1:  # each its own dropout, the same when a trial goes on
             torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_009 + self.team.rank)
         self.stepper.pieces.spare = feed.leave_device

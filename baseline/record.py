@@ -13,31 +13,36 @@ from typing import Any
 
 import numpy as np
 
-from config import Config
+from config import ASKED, Config
 from folds import Split
 from run import Run
 from samples import Data, Test
 
+REPRODUCIBLE = (
+    "on a CPU of the same kind, with the same threads and versions, bit for bit; with others, or on a GPU, to "
+    "rounding, which grows: cuDNN tries its kernels and may take another one each time (cudnn.benchmark), "
+    "convolutions may round to TF32, some backward kernels add in any order, and several processes add gradients "
+    "in pieces and draw a dropout of their own"
+)
 VERSIONS = ("torch", "torchvision", "timm", "efficientnet-pytorch", "nni", "numpy", "pandas", "pillow")
 
 
-def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds: Split, prior: np.ndarray) -> None:
-    """config.json, and the entries of summary.json that hold from the start."""
+def describe(
+    run: Run, config: Config, overrides: list[dict], data: Data, folds: Split, prior: np.ndarray, **origin: Any
+) -> None:
+    """config.json, and the entries of summary.json that hold from the start; `origin` is an earlier run folder."""
     parameters = config.values() | {"data_dir": str(data.root)}
-    del parameters["resume"]  # a trial that takes these with --config is a new one
+    for name in ASKED:  # a trial that takes these with --config is a new one
+        del parameters[name]
     run.write_json(
         "config.json",
         {
             "parameters": parameters,
             "overrides": overrides,
+            **origin,
+            "reproducible": REPRODUCIBLE,
             "versions": versions(),
-            "data": {
-                "fingerprint": data.fingerprint(),
-                "photos": len(data.train.groups),
-                "groups": len(set(data.train.groups)),
-                "test_photos": len(data.test.ids) if data.test else 0,
-                "notes": data.notes,
-            },
+            "data": described(data),
             "folds": {"hash": folds.hash, "fold": fold_of(config), "count": folds.count}
             | {name: len(getattr(folds, name)) for name in ("train", "validation", "holdout", "test_val")},
             "heads": [
@@ -51,6 +56,18 @@ def describe(run: Run, config: Config, overrides: list[dict], data: Data, folds:
     )
     reason = "no epoch has ended yet" if data.test else f"{data.root} has no test photos"
     run.update(objective=config.metric, test={"predicted": False, "reason": reason})
+
+
+def described(data: Data) -> dict[str, Any]:
+    """What config.json tells of the data."""
+    return {
+        "fingerprint": data.fingerprint(),
+        "layout": data.layout,
+        "photos": len(data.train.groups),
+        "groups": len(set(data.train.groups)),
+        "test_photos": len(data.test.ids) if data.test else 0,
+        "notes": data.notes,
+    }
 
 
 def fold_of(config: Config) -> int | str:

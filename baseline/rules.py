@@ -11,6 +11,7 @@ from typing import Any
 from config import FIELDS, TYPES, Config
 from knob import check_range, scalar
 from registry import unknown
+from run import place_of
 
 
 def convert(name: str, raw: Any, source: str) -> Any:
@@ -62,9 +63,12 @@ def check(config: Config) -> Config:
 
 
 def anchored(config: Config) -> Config:
-    """`config` with the places of notes as they are from anywhere, since a run folder keeps them."""
+    """`config` with the places of notes and run folders as they are from anywhere, since a run folder keeps them."""
     places = {"notes_dir": config.notes_dir, "groups": config.groups, "corrections": config.corrections}
     named = {name: place for name, place in places.items() if place not in ("", "auto", "none")}
+    host, path = place_of(config.continue_run)
+    if config.continue_run and not host:  # on another machine ~ is another folder
+        named["continue_run"] = str(path)
     return replace(config, **{name: str(Path(place).expanduser().absolute()) for name, place in named.items()})
 
 

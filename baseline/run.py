@@ -62,9 +62,14 @@ class Run:
     def update(self, **entries: Any) -> None:
         """Sets entries of summary.json."""
         if self.zero is not None:
-            entries["seconds"] = round(time.monotonic() - self.zero, 1)
+            entries["seconds"] = round(self.seconds, 1)
         self.summary |= entries
         self.write_json("summary.json", self.summary)
+
+    @property
+    def seconds(self) -> float:
+        """How long the trial has taken, all attempts together; while recording()."""
+        return time.monotonic() - self.zero
 
     def attempts(self, **entries: Any) -> list[dict[str, Any]]:
         """summary.json's attempts, with `entries` set in the present one."""
@@ -118,6 +123,17 @@ def fold_folders(path: Path) -> list[Path]:
 
 def is_fold(path: Path) -> bool:
     return re.fullmatch(r"fold-\d+", path.name) is not None
+
+
+def place_of(place: str) -> tuple[str, Path]:
+    """The machine, "" where it is not told, and the folder of [HOST:]FOLDER; with a HOST it begins with / or ~."""
+    host, path = re.fullmatch(r"(?:([^/~]+):(?=[/~]))?(.*)", place).groups()
+    return host or "", Path(path).expanduser().absolute()
+
+
+def root_of(path: Path) -> Path:
+    """The output root of the run folder `path`."""
+    return (path.parent if is_fold(path) else path).parent.parent
 
 
 def weights_of(path: Path) -> list[Path]:
@@ -181,6 +197,18 @@ def hold(path: Path) -> int | None:
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()} {socket.gethostname()}\n".encode())
     return lock
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process has the run folder `path`, which asking leaves as it is."""
+    if not (path / ".lock").is_file():
+        return False
+    with open(path / ".lock") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def atomic(path: Path, write: Callable[[Path], Any]) -> None:

@@ -81,6 +81,7 @@ class Data:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     fields: tuple[Field, ...] = ()  # what the labels were made of, and how: the values (N,) by field to `target`
     encode: Callable[[Mapping[str, Sequence[str]]], np.ndarray] | None = None
+    layout: str = ""  # the name of its reader
     notes: dict[str, Any] = field(default_factory=dict)  # what groups.csv and corrections.csv did, by file
 
     @property

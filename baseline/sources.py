@@ -1,4 +1,4 @@
-"""Where a trial's knobs come from: environment, run folder, --config FILE, command line and NNI, in that order.
+"""Where a trial's knobs come from: environment, run folders, --config FILE, command line and NNI, in that order.
 
 Where one of the variables SAGEMAKER is set, the environment variable NAME is the model, and one that is called as a
 knob in lower case is that knob: `SM_CHANNEL_TRAIN=DATA NAME=resnet18 epochs=1 python train.py`. Shells and systems
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from config import FIELDS, TYPES, Config
+from config import FIELDS, SETTLED, TYPES, Config
 from registry import unknown
 from rules import check, convert
+from run import fold_folders, place_of, root_of
 from sections import flatten, refuse_twice
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
@@ -41,15 +43,25 @@ def load(argv: list[str], environment: dict[str, str], parameters: dict[str, Any
     from_file, from_line = read_line(argv)
     around = from_environment(environment)
     resume = from_line.get("resume", around.get("resume", ""))
-    return merge(
+    asked = around | from_file | from_line | parameters
+    config, overrides = merge(
         {
             "environment": around,
             "run folder": {} if parameters else from_run(resume),  # NNI's trials have their own
+            "--from": from_repeated(asked.get("repeat_of", "")),
+            "--continue_run": from_continued(asked.get("continue_run", "")),
             "config file": from_file,
             "command line": from_line,
             "NNI": parameters,
         }
     )
+    if parameters and config.seeds > 1:
+        raise ValueError(
+            f"--seeds {config.seeds} trains as many trials, but NNI waits for the result of one; put the seed into the "
+            'search space, "seed": {"_type": "choice", "_value": [42, 43]}, or train the best trial by itself: '
+            f"train.py --from RUN --seeds {config.seeds}"
+        )
+    return config, overrides
 
 
 def merge(sources: dict[str, dict[str, Any]]) -> tuple[Config, list[dict]]:
@@ -112,6 +124,52 @@ def from_run(resume: str) -> dict[str, Any]:
     return read_file(path)
 
 
+def from_repeated(run: str) -> dict[str, Any]:
+    """The parameters of the run folder that --from names, with what auto came to there, into the same output root."""
+    if not run:
+        return {}
+    path = Path(run).expanduser().absolute()
+    stored = read_trial("--from", path)
+    return stored["parameters"] | came_to(path, stored) | {"model_dir": str(root_of(path))}
+
+
+def read_trial(option: str, path: Path) -> dict[str, Any]:
+    """config.json of the run folder `path` that `option` names. Raises ValueError where it is no trial's."""
+    if not (path / "config.json").is_file():
+        raise ValueError(f"{option} {path} is no run folder: it lacks config.json")
+    stored = json.loads((path / "config.json").read_text())
+    if "blend" in stored:
+        raise ValueError(f"{option} {path} is a blend, which nobody trained; take one of {stored['blend']['members']}")
+    return stored
+
+
+def came_to(path: Path, stored: dict[str, Any]) -> dict[str, Any]:
+    """What auto came to in the run folder `path` whose config.json is `stored`, as far as it got."""
+    layout = stored["data"].get("layout")  # not told by folders older than that
+    found = {"dataset": layout} if layout else {}
+    for part in fold_folders(path) or [path]:
+        summary = json.loads((part / "summary.json").read_text())
+        for name in set(SETTLED) & summary.keys():
+            if found.setdefault(name, summary[name]) != summary[name]:
+                raise ValueError(
+                    f"the folds of {path} were trained with {name} {found[name]} and {summary[name]}; repeat one of "
+                    f"them: --from {part}"
+                )
+    return found
+
+
+def from_continued(place: str) -> dict[str, Any]:
+    """The parameters of the run folder that --continue_run names, into the same output root.
+
+    None of one that lies on another machine: the trial itself refuses it (predecessor.py).
+    """
+    host, path = place_of(place)
+    if not place or (host and not (path / "config.json").is_file()):
+        return {}
+    parameters = read_trial("--continue_run", path)["parameters"] | {"model_dir": str(root_of(path))}
+    return {name: value for name, value in parameters.items() if name != "continue_run"}
+
+
 def read_line(argv: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The command line as (values of its --config FILE, values given on it)."""
     parser = argument_parser()
@@ -161,7 +219,8 @@ def argument_parser() -> argparse.ArgumentParser:
 def add_knobs(parser: argparse.ArgumentParser, texts: Mapping[str, str] = MappingProxyType({})) -> None:
     """An option for each knob; `texts` are those whose help is another one, or argparse.SUPPRESS."""
     for name, entry in FIELDS.items():
-        spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+        option = [f"--{entry.metadata['option']}"] if entry.metadata["option"] else []
+        spellings = dict.fromkeys([*option, f"--{name}", f"--{name.replace('_', '-')}"])
         many = {"nargs": "+"} if typing.get_origin(TYPES[name]) is tuple else {}
         if TYPES[name] is bool:
             many = {"nargs": "?", "const": "true"}

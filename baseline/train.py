@@ -12,6 +12,7 @@ import torch
 
 import events
 from augment import check_augmentation
+from budget import epochs_to_go
 from checkpoint import best_epoch, choose_run, commit, publish, restore, scores, settled, undisturbed
 from config import PLACES, Config
 from crossval import run_folds
@@ -27,11 +28,12 @@ from metrics import METRICS, as_objective, evaluate, show
 from model import model_factory
 from optim import SCHEDULES, optimizer_class, schedule_name
 from pace import settle
+from predecessor import begin, check_continued, taken_over
 from predictions import answers_of
-from record import check_unchanged, describe
 from rules import anchored
 from run import Run
 from samples import Data, fitted
+from seeds import each_seed, tell_seeds
 from sources import load, output_root
 from task import LIKELY
 from team import gather_team
@@ -43,29 +45,21 @@ SHOWN = 20  # unreadable photos that an error lists
 
 
 def main(argv: list[str]) -> None:
-    run = None
+    runs: list[Run] = []
     try:
         trial = start_trial()
         config, overrides = load(argv, environment(), trial.parameters)
         config = anchored(config)
         check_names(config)
-        run = choose_run(output_root(config), trial, config)
-        print(f"run folder: {run.path}", flush=True)
-        trial.show(run.path)
-        with closing(run):
-            if config.threads:
-                torch.set_num_threads(config.threads)
-            if run.summary.get("status") == "SUCCEEDED":
-                tell_again(trial, config, run)
-            else:
-                with run.recording(trial.ending):
-                    if config.fold == "all":
-                        run_folds(trial, config, overrides, run, run_trial)
-                    else:
-                        run_trial(trial, config, overrides, run)
+        for each in each_seed(config):
+            runs.append(choose_run(output_root(each), trial, each))
+            carry_out(trial, each, overrides, runs[-1])
+        tell_seeds([run.path for run in runs])
     except KeyboardInterrupt:
-        if run:
-            print(f"{run.summary.get('error', 'told to stop')}; {farewell(run)}", flush=True)
+        if runs:
+            print(f"{runs[-1].summary.get('error', 'told to stop')}; {farewell(runs[-1])}", flush=True)
+            if config.seeds > 1:
+                print("--resume auto goes on with all of its seeds", flush=True)
         die_of_interrupt()
     except (ValueError, FloatingPointError, OSError, MemoryFullError) as error:
         sys.exit(f"error: {error}")
@@ -73,6 +67,24 @@ def main(argv: list[str]) -> None:
         if memory_is_full(error):
             sys.exit(f"error: the memory is full; lower --batch_size or --resize, or take a smaller --model. {error}")
         raise
+
+
+def carry_out(trial: Trial, config: Config, overrides: list[dict], run: Run) -> None:
+    """Leaves in the run folder `run` how the trial ended, however that is."""
+    print(f"run folder: {run.path}", flush=True)
+    trial.show(run.path)
+    with closing(run):
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        if run.summary.get("status") == "SUCCEEDED":
+            tell_again(trial, config, run)
+            return
+        with run.recording(trial.ending):
+            check_continued(config, run)
+            if config.fold == "all":
+                run_folds(trial, config, overrides, run, run_trial)
+            else:
+                run_trial(trial, config, overrides, run)
 
 
 def farewell(run: Run) -> str:
@@ -111,10 +123,7 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run, dat
     data = data or read(config.data_dir, config.dataset, config.values())
     folds = divide(config, data)
     prior = data.truth[folds.train].mean(axis=0)
-    if begun := (run.path / "last.pt").is_file():
-        check_unchanged(run.path, config, data, folds)
-    else:
-        describe(run, config, overrides, data, folds, prior)
+    begun = begin(run, config, overrides, data, folds, prior)
     announce(config, data, folds)
     given, config = config, fitted(config, data)
     device = choose_device(config.device)
@@ -134,7 +143,7 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run, dat
         with closing(open_feed(data.train.paths, config, size, device, "training photos", channels)) as feed:
             folds = leave_unreadable(run, config, data, folds, feed.unreadable)
             probabilities = go_on(trial, run, config, data, folds, learner) if begun else None
-            with closing(events.open_events(run.path, len(run.history))) as writer:
+            with closing(events.open_events(run.path, run.history)) as writer:
                 if probabilities is not None:  # what was drawn of that epoch may not have reached the disk
                     draw(writer, run, data, folds, feed, probabilities)
                 train_and_validate(trial, config, data, folds, feed, learner, run, writer, tracker)
@@ -162,7 +171,11 @@ def go_on(trial: Trial, run: Run, config: Config, data: Data, folds: Split, lear
     print(f"going on after epoch {done} of {config.epochs}", flush=True)
     run.summary["attempts"] = run.attempts(from_epoch=done)
     publish(run, config, data, folds, learner, probabilities)
-    trial.resume(done)
+    if done == taken_over(run):  # which NNI knows as epochs of another trial
+        for row in run.history:
+            trial.report(as_objective(scores(row), config.metric), epoch=row["epoch"], of=config.epochs)
+    else:
+        trial.resume(done)
     return probabilities
 
 
@@ -237,7 +250,7 @@ def train_and_validate(
     tracker: Tracker,
 ) -> None:
     """All epochs that are to go; each leaves its run folder as if it were the last."""
-    for epoch in range(len(run.history) + 1, config.epochs + 1):
+    for epoch in epochs_to_go(run, config):
         try:
             past = [row[f"val_{config.metric}"] for row in run.history]
             row = {"epoch": epoch} | learner.train(feed, folds.train, epoch, past)
@@ -259,7 +272,7 @@ def train_and_validate(
         draw(writer, run, data, folds, feed, probabilities)
         tracker.epoch(row, epoch)
         print(f"epoch {epoch}/{config.epochs} done: train loss {row['train_loss']:.4f}, {show(metrics)}", flush=True)
-        trial.report(as_objective(metrics, config.metric))
+        trial.report(as_objective(metrics, config.metric), epoch=epoch, of=config.epochs)
 
 
 def measure(data: Data, rows: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

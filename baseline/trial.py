@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nested import flat
+
 RECORD_SECONDS = 60.0  # NNI files a trial's record within a second of starting it; a busy machine takes longer
 STOP_SECONDS = 2.0  # to find out why; NNI kills a trial 5 s after it told it to stop
 GRACE_SECONDS = 30.0  # for an orphan to leave its run folder in order
@@ -31,7 +33,7 @@ REPAIR = "python search/nni_repair.py --apply mends it, with --config FILE on ot
 
 @dataclass(frozen=True)
 class Trial:
-    """`experiment` and `id` are empty outside NNI, and `parameters` too."""
+    """`experiment` and `id` are empty outside NNI, and `parameters`, the knobs that NNI chose, too."""
 
     experiment: str
     id: str
@@ -57,12 +59,12 @@ class Trial:
 
             nni.trial._intermediate_seq = epochs
 
-    def report(self, metrics: dict[str, float]) -> None:
-        """An epoch's metrics; `default` is the objective."""
+    def report(self, metrics: dict[str, float], **step: int) -> None:
+        """Metrics so far; `default` is the objective, `step` says how far: epoch=3, of=30, or folds=1, of=5."""
         if self.id:
             import nni
 
-            self.tell(nni.report_intermediate_result, metrics)
+            self.tell(nni.report_intermediate_result, metrics | step)
 
     def finish(self, metrics: dict[str, float]) -> None:
         """The trial's final result, in the same form."""
@@ -108,7 +110,7 @@ def start_trial() -> Trial:
         nni.trial._params = record  # so that metrics carry the parameter_id on record
     if own_service and "NNI_REPAIRED" not in os.environ:
         print(f"warning: the NNI of this machine is not repaired; {REPAIR}", flush=True)
-    started = Trial(experiment, trial, record["parameters"])
+    started = Trial(experiment, trial, flat(record["parameters"]))
     threading.Thread(target=end_with_keeper, args=(started.orphaned,), daemon=True).start()
     return started
 
