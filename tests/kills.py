@@ -1,23 +1,30 @@
 """Trials that are killed in a process of their own, and what they leave compared with a trial never stopped."""
 
+import faulthandler
 import itertools
 import json
 import os
 import re
+import resource
 import signal
+import sys
+import threading
+import time
 import traceback
 import warnings
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 from torch import nn
-from walks import history, load_json, run_trial
+from walks import history, load_json, run_trial, wait_for
 
 import train
 from model import MODELS
 
 TIMES = {"seconds", "images_per_second"}
+IDLE = ("ThreadPoolExecutor", "tqdm_monitor")  # torch's compiler keeps them, waiting for work; our own pools are joined
 
 
 class Small(nn.Module):
@@ -40,24 +47,63 @@ def plant_small(quick, monkeypatch):
     return [*words, *quick[2:]]
 
 
-def fork(work):
-    """The id of a process that does work() and ends; it costs no import of torch."""
+def other_threads():
+    """What else runs Python code here, by name, but for idle threads.
+
+    threading.enumerate() does not know a thread any more whose object is being freed, and that may take locks: a pool
+    of processes unregisters its semaphores then.
+    """
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    running = {names.get(ident, f"one at its end, in {frame}") for ident, frame in sys._current_frames().items()}
+    return sorted(name for name in running - {threading.current_thread().name} if not name.startswith(IDLE))
+
+
+def fork(work, patience=30):
+    """The id of a process that does work() and ends; it costs no import of torch.
+
+    Whatever another thread has locked would stay locked there for ever: fails where one still runs after `patience`
+    seconds.
+    """
+    wait_for(lambda: not other_threads(), patience, lambda: f"not forked beside other threads: {other_threads()}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12's, of threads; the child starts none before
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12's, which counts idle and native threads too
         process = os.fork()
     if process:
         return process
+    status = 1
     try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        faulthandler.enable(2)  # SIGABRT has it write where it is
         work()
-        os._exit(0)
+        status = 0
     except BaseException:
         traceback.print_exc()
-        os._exit(1)
+    finally:  # also where that cannot be printed; it must never go on as a second pytest
+        os._exit(status)
 
 
-def ended(process):
-    """The exit status, or minus the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+def ended(process, seconds=300):
+    """The exit status, or minus the signal that ended it. Fails where it takes longer, and kills it."""
+    status = status_of(process, seconds)
+    if status is None:
+        os.kill(process, signal.SIGABRT)
+        if status_of(process, 10) is None:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+        pytest.fail(f"process {process} had not ended after {seconds} s; its stderr says where it was")
+    return os.waitstatus_to_exitcode(status)
+
+
+def status_of(process, seconds):
+    """As os.waitpid() gives it, or None where it has not ended by then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return status
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
 
 
 def killed_at(write, root, options, *words):

@@ -11,6 +11,7 @@ from dataset import read
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_leak_s_benchmark_asks_everybody_once_as_new_and_once_as_validating(drawn, quick, cache, tmp_path):
     places = ["--folder", tmp_path / "runs", "--out", tmp_path / "leak.md", "--cache_dir", cache]
     knobs = quick[: quick.index("--precision")]  # the benchmark has its own precision and folder

@@ -95,6 +95,7 @@ def test_whoever_wants_the_page_open_says_so(launch, namespaces, tmp_path, monke
     assert open_from(space, experiment.port)[0] == "1"
 
 
+@pytest.mark.timeout(1200)
 def test_a_search_on_two_machines_with_addresses_of_their_own_survives_the_loss_of_one(
     launch, machine, drawn, tmp_path
 ):

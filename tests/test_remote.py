@@ -73,6 +73,7 @@ def run(*words):
     return done.stdout
 
 
+@pytest.mark.timeout(1200)
 def test_a_search_on_two_machines_from_its_check_to_a_submission(launch, drawn, boxes, tmp_path):
     config = shipped("config_remote.yml", drawn, [boxes("one").entry(), boxes("two").entry()], maxTrialNumber=4)
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(config))

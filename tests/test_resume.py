@@ -300,7 +300,7 @@ def nni(monkeypatch):
     told = []
     parameters = {"lr": 0.01}
     monkeypatch.setattr(train, "start_trial", lambda: Trial("E", "T", parameters))
-    monkeypatch.setattr(Trial, "report", lambda self, metrics: told.append("epoch"))
+    monkeypatch.setattr(Trial, "report", lambda self, metrics, **step: told.append("epoch"))
     monkeypatch.setattr(Trial, "resume", lambda self, epochs: told.append(f"resume {epochs}"))
     monkeypatch.setattr(Trial, "finish", lambda self, metrics: told.append(metrics))
     monkeypatch.setattr(Trial, "ending", lambda self: ("INTERRUPTED", "its experiment was stopped"))

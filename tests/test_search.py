@@ -142,6 +142,7 @@ def test_a_taken_port_is_refused_and_its_owner_left_alone(tmp_path):
         start(tmp_path / "config.yml", owner.getsockname()[1], tmp_path)
 
 
+@pytest.mark.timeout(900)
 def test_the_demo_searches_blends_and_shows_the_leak(tmp_path):
     if not (PROJECT / "data" / "demo").is_dir():
         pytest.skip("the demo data is not drawn; make setup draws it")
