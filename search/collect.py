@@ -26,8 +26,8 @@ HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME / "baseline"))
 
 from experiment import Experiment, processes, readable, registered
-from harvest import LEDGER, WITHOUT, Round, Search, harvest
-from ledger import has_ended, records_of
+from harvest import WITHOUT, Round, Search, harvest
+from ledger import LEDGER, has_ended, records_of
 from machines import machines_of
 from registry import unknown
 

@@ -29,11 +29,10 @@ from download import (
     state,
     write_record,
 )
-from ledger import Found, Record
+from ledger import LEDGER, Found, Record
 from machines import Connection, Machine, connect
 
 WITHOUT = {"best": ["last.pt"], "all": [], "none": ["best.pt", "last.pt"]}  # --weights: what stays there
-LEDGER = "trials.jsonl"
 LOOK_SECONDS = 600  # a slow disk reads some 60 GB of weights in this time
 LOST = (OSError, EOFError, paramiko.SSHException)  # what a connection that breaks off raises
 
@@ -275,7 +274,7 @@ def settle(work: Round, sights: dict[str, Sight]) -> None:
                 work.entries[record.id]["summary.json"]["home"] = state(path, digest(path))
         work.lines[record.id] = line
         warn(work, record, line, found)
-    ledger.write(work.outputs / LEDGER, work.lines)
+    ledger.merge(work.outputs / LEDGER, work.lines)
     write_record(work.outputs, work.entries)
 
 

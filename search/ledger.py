@@ -6,18 +6,23 @@ metrics, objective, intermediate, host, seconds, started, error.
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import manifest
+from branches import flat
 from experiment import ENDED
 from rules import convert
 from run import atomic
 
+LEDGER = "trials.jsonl"
 WORDS = {
     "SUCCEEDED": "SUCCEEDED",
     "EARLY_STOPPED": "EARLY_STOPPED",
@@ -25,6 +30,7 @@ WORDS = {
     "USER_CANCELED": "INTERRUPTED",
     "SYS_CANCELED": "INTERRUPTED",
 }  # NNI's words for an end in those of summary.json; its other words mean that the trial runs or waits
+FINAL = ("SUCCEEDED", "EARLY_STOPPED", "FAILED")  # after which no trial starts again
 LATER = "~"  # sorts what has not started behind every date
 KILLED = "ended without a word; killed?"
 
@@ -75,7 +81,7 @@ def records_of(jobs: Iterable[dict[str, Any]], metrics: Iterable[dict[str, Any]]
             Record(
                 id=name,
                 number=job["sequenceId"],
-                parameters=chosen,
+                parameters=flat(chosen),
                 status=job["status"],
                 objective=final,
                 intermediate=tuple(told.get((name, "PERIODICAL"), [])),
@@ -184,10 +190,30 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return lines
 
 
-def write(path: Path, lines: dict[str, dict[str, Any]]) -> None:
-    ordered = sorted(lines.values(), key=lambda line: (line["started"] or LATER, line["number"]))
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in ordered)
-    atomic(path, lambda file: file.write_text(text))
+def merge(path: Path, lines: dict[str, dict[str, Any]]) -> None:
+    """Puts `lines` into the file, which a search and a collector both write; a trial's end is not undone by an older
+    look at it."""
+    with alone(path.parent):
+        there = read(path)
+        there |= {name: line for name, line in lines.items() if not is_older(line, there.get(name))}
+        ordered = sorted(there.values(), key=lambda line: (line["started"] or LATER, line["number"]))
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in ordered)
+        atomic(path, lambda file: file.write_text(text))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time is here; the others wait."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_older(line: dict[str, Any], there: dict[str, Any] | None) -> bool:
+    return there is not None and line["status"] == "RUNNING" and there["status"] in FINAL
 
 
 def rank_at_home(folder: Path) -> tuple:

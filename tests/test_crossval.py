@@ -32,7 +32,9 @@ def told(monkeypatch):
     report = {"report": "folds so far", "finish": "final"}
     for method, what in report.items():
         monkeypatch.setattr(
-            Trial, method, lambda self, metrics, what=what: words.append((what, metrics)) if self.id else None
+            Trial,
+            method,
+            lambda self, metrics, what=what, **step: words.append((what, metrics | step)) if self.id else None,
         )
     monkeypatch.setattr(Trial, "show", lambda self, folder: None)
     monkeypatch.setattr(Trial, "resume", lambda self, done: None)

@@ -275,7 +275,7 @@ TUNER = "import nni.tuner\nclass Good(nni.tuner.Tuner): pass\nclass Bad: pass\n"
     ("block", "words"),
     [
         ({"name": "TPE", "classArgs": {"sed": 1}}, ["cannot be made: TypeError", "'sed'", "correct classArgs"]),
-        ({"className": "mine.Bad"}, ["Bad is no nni.tuner.Tuner; mend the class; NNI would hang on it"]),
+        ({"className": "mine.Bad"}, ["Bad is no nni.tuner.Tuner; correct classArgs, the search space or the class"]),
         ({"className": "mine.Other"}, ["has no attribute 'Other'"]),
     ],
 )
@@ -290,6 +290,50 @@ def test_a_tuner_that_can_be_made_passes_and_one_that_minimises_is_warned_of(tmp
     assert check_algorithm("tuner", local(tuner=own))[0].state == "ok"
     (finding,) = check_algorithm("tuner", local(tuner={"name": "TPE"}))
     assert str(finding).startswith("warn tuner, TPE: minimises, TPE's default, but Podium's metrics are better when")
+
+
+def two_tasks(folder):
+    """A history of trials that predicted two and three classes."""
+    for count in (2, 3):
+        run = folder / "history" / f"of {count}"
+        run.mkdir(parents=True)
+        parts = {"parameters": {"metric": "accuracy"}, "heads": [{"name": "a", "classes": list("xyz")[:count]}]}
+        (run / "config.json").write_text(json.dumps(parts))
+        (run / "summary.json").write_text('{"status": "SUCCEEDED", "metrics": {"val_accuracy": 0.5}}')
+    return str(folder / "history")
+
+
+@pytest.mark.parametrize(
+    ("given", "space", "words"),
+    [
+        ({"sampler": "tpee"}, {}, ["ValueError: unknown sampler 'tpee'. Did you mean 'tpe'?", "correct classArgs"]),
+        ({"first": [{"lr": 0.005}, {"lr": 3}]}, {}, ["first point 2: lr = 3 is not within 0.001 and 0.01"]),
+        ({}, {"lr": {"_type": "choice", "_value": []}}, ["lr: choice is empty; write a list of values"]),
+        (
+            {},
+            {"lr": {"_type": "loguniform", "_value": [0, 1]}},
+            ["lr: loguniform begins at 0, whose logarithm does not"],
+        ),
+        ({"history": two_tasks}, {}, ["history holds two tasks: ", "of 2 (accuracy of 2 classes)", "name one"]),
+    ],
+)
+def test_our_tuner_is_made_with_its_arguments_and_space_before_the_first_trial(given, space, words, tmp_path):
+    given = {name: value(tmp_path) if callable(value) else value for name, value in given.items()}
+    block = {"className": "tuner.OptunaTuner", "codeDirectory": str(PROJECT / "search"), "classArgs": given}
+    told(check_algorithm("tuner", local(tuner=block, searchSpace=SPACE | space)), "tuner.OptunaTuner", *words)
+
+
+def test_our_tuner_and_assessor_pass_and_leave_nothing(tmp_path):
+    outputs = tmp_path / "outputs"
+    for kind, name, own in (
+        ("tuner", "tuner.OptunaTuner", {"first": "known_good.json", "seed": 0}),
+        ("assessor", "assessor.Asha", {"min_epochs": 2}),
+    ):
+        block = {"className": name, "codeDirectory": str(PROJECT / "search")}
+        block["classArgs"] = own | {"outputs": str(outputs)}
+        (finding,) = check_algorithm(kind, local(**{kind: block}))
+        assert str(finding).startswith(f"ok   {kind}, {name}: can be made")
+    assert not outputs.exists()
 
 
 # --- the command
@@ -367,7 +411,7 @@ CHOICE = {"_type": "choice"}
         ({"lr": {"_type": "unifrom", "_value": [0, 1]}}, ["unknown type 'unifrom'. Did you mean 'uniform'?"]),
         ({"lr": [0.1, 0.2]}, ["lr: is [0.1, 0.2]; write", "_type"]),
         ({"lr": CHOICE | {"_value": []}}, ["_value is []; write a list"]),
-        ({"lr": CHOICE | {"_value": [{"_name": "a", "x": {}}]}}, ["a trial takes its knobs flat", "knob of its own"]),
+        ({"lr": CHOICE | {"_value": [{"_name": "a", "x": {}}]}}, ["lr: a/x: is {}", "write"]),
         (
             {"model": CHOICE | {"_value": ["resnt18"]}},
             ["unknown model 'resnt18'. Did you mean 'resnet18'?", "correct the"],
@@ -400,6 +444,46 @@ def test_possible_spaces_pass_also_of_the_tuner_batch_and_of_other_programs():
         config = local(**changes)
         findings = check_space(config, check_command(config)[0])
         assert [finding.state for finding in findings] == ["ok"], findings
+
+
+def nested(*options):
+    return {"searchSpace": {"optimizer": CHOICE | {"_value": list(options)}}}
+
+
+SGD = {
+    "_name": "SGD",
+    "momentum": CHOICE | {"_value": [0.9, 0.5]},
+    "nesterov": CHOICE | {"_value": [True, False]},
+}  # of which nesterov is possible with momentum alone
+
+
+def test_choices_with_knobs_of_their_own_are_tried_as_whole_trials():
+    schedules = {"_name": "step", "lr_decay_step": {"_type": "randint", "_value": [1, 4]}}, {"_name": "cosine"}
+    space = nested(SGD, {"_name": "Adam"}, "AdamW")["searchSpace"] | {"schedule": CHOICE | {"_value": [*schedules]}}
+    config = local(searchSpace=space)
+    findings = check_space(config, check_command(config)[0])
+    assert [finding.state for finding in findings] == ["ok"], findings
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([SGD | {"momentum": CHOICE | {"_value": [0.9, 2]}}], ["optimizer: ", "momentum = 2 is impossible"]),
+        ([SGD | {"momentum": CHOICE | {"_value": [0.9, 0]}}], ["--nesterov true needs --optimizer SGD with a --mom"]),
+        ([SGD | {"momentun": CHOICE | {"_value": [0.9]}}], ["unknown knob", "'momentun'. Did you mean 'momentum'?"]),
+        ([SGD | {"momentum": CHOICE | {"_value": []}}], ["optimizer: SGD/momentum: _value is []; write a list"]),
+        ([SGD | {"momentum": 0.9}], ["optimizer: SGD/momentum: is 0.9; write"]),
+        ([{"momentum": CHOICE | {"_value": [0.9]}}], ["without a name; write", '"_name": "SGD"']),
+        ([{"_name": "SGDD"}], ["unknown optimizer 'SGDD'. Did you mean 'SGD'?"]),
+        (
+            [{"_name": "SGD", "schedule": CHOICE | {"_value": [SGD | {"_name": "step", "lr_decay_step": 3}]}}],
+            ["SGD/schedule: step/lr_decay_step: is 3; write"],
+        ),
+    ],
+)
+def test_a_wrong_knob_of_a_choice_is_told_by_its_place(options, words):
+    config = local(**nested(*options))
+    told(check_space(config, check_command(config)[0]), "FAIL search space, ", *words)
 
 
 def test_a_policy_that_lies_where_no_trial_looks_is_told(tmp_path, monkeypatch):

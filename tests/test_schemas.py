@@ -79,7 +79,7 @@ def test_the_shipped_local_configs_are_read_with_absolute_paths_and_their_search
     assert config["trialCodeDirectory"] == str(PROJECT / "baseline")
     assert config["searchSpaceFile"] == str(PROJECT / "search_space_local.json")
     assert config["searchSpace"]["batch_size"] == {"_type": "choice", "_value": [16, 32]}
-    assert (config["maxTrialNumber"], config["maxExperimentDuration"]) == (5, "30m")
+    assert (config["maxTrialNumber"], config["maxExperimentDuration"]) == (6, "30m")
     assert config["trainingService"] == {"platform": "local"}
 
 

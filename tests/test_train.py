@@ -28,7 +28,7 @@ PROBABILITIES = [str(number) for number in range(18)]
 def told(monkeypatch):
     """What a trial tells NNI: the intermediate results and the final one, in order."""
     words = []
-    monkeypatch.setattr(train.Trial, "report", lambda self, metrics: words.append(("epoch", metrics)))
+    monkeypatch.setattr(train.Trial, "report", lambda self, metrics, **step: words.append(("epoch", metrics | step)))
     monkeypatch.setattr(train.Trial, "finish", lambda self, metrics: words.append(("final", metrics)))
     return words
 

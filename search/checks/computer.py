@@ -56,6 +56,10 @@ else:
     parent = nni.tuner.Tuner if kind == "tuner" else nni.assessor.Assessor
     if not issubclass(made, (parent, MsgDispatcherBase)):
         raise TypeError(f"{name} is no {parent.__module__}.{parent.__name__}")
+    if getattr(made, "makes_nothing", False):  # ours; others may leave files, so NNI makes them first
+        made = made(**(block.get("classArgs") or {}))
+        if kind == "tuner":
+            made.update_search_space(given["space"])
 """
 
 
@@ -105,7 +109,7 @@ def check_algorithm(kind: str, config: dict[str, Any]) -> list[Finding]:
         return [Finding(kind, name, WARN, f"was not made within {WAITS} s", "see what its module does when imported")]
     if run.returncode:
         words = (run.stderr.strip().splitlines() or ["no word"])[-1]
-        todo = "correct classArgs or the search space" if block.get("name") else "mend the class; NNI would hang on it"
+        todo = "correct classArgs, the search space or the class; NNI would hang on it"
         return [Finding(kind, name, FAIL, f"cannot be made: {words}", todo)]
     mode = (block.get("classArgs") or {}).get("optimize_mode")
     if kind == "tuner" and (mode == "minimize" or (mode is None and name.lower() == "tpe")):

@@ -9,6 +9,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+from branches import NAME
 from checks.command import Command, is_local, options_here
 from checks.finding import FAIL, OK, WARN, Finding
 from config import Config
@@ -37,14 +38,16 @@ def check_space(config: dict[str, Any], command: Command) -> list[Finding]:
     options = options_here(command, Path(config["trialCodeDirectory"]))
     environment = dict(os.environ) if is_local(config) else {}
     possible: list[Config] = []
-    for name, values in trials(space, tuner).items():
+    each = trials(space, tuner)
+    for name, values in each.items():
         for parameters in values:
             try:
                 for knob, value in parameters.items():
                     convert(knob, value, "search space")
-                possible.append(load(options, environment, first_of(space, tuner) | parameters)[0])
+                possible.append(load(options, environment, first_of(each, name) | parameters)[0])
             except ValueError as error:
-                findings.append(Finding("search space", f"{where}: {name}", FAIL, str(error), "take this value out"))
+                finding = Finding("search space", f"{where}: {name}", FAIL, str(error), "take this value out")
+                findings += [finding] if finding not in findings else []  # sets of a nested choice share knobs
                 if space[name]["_type"] != "choice":
                     break
     with chdir(config["trialCodeDirectory"]):  # where a trial looks for files that its knobs name
@@ -81,10 +84,16 @@ def check_choice(place: str, values: list[Any], tuner: str) -> Iterator[Finding]
         if not all(isinstance(value, dict) for value in values):
             found = "holds values that are no sets of knobs, which the tuner Batch takes"
             yield Finding("search space", place, FAIL, found, 'write {"lr": 0.1, "model": "tiny"} for each trial')
-    elif any(isinstance(value, dict) for value in values):
-        found = "has choices that hold others (_name), but a trial takes its knobs flat"
-        yield Finding("search space", place, FAIL, found, "make each inner parameter a knob of its own")
-    elif any(isinstance(value, list) for value in values):
+        return
+    for value in values:
+        if isinstance(value, dict) and not isinstance(value.get(NAME), str):
+            found = f"has the choice {value!r} without a name"
+            yield Finding("search space", place, FAIL, found, 'write {"_name": "SGD", "momentum": {…}}')
+        elif isinstance(value, dict):
+            for name, spec in value.items():
+                if name != NAME:
+                    yield from check_form(f"{value[NAME]}/{name}", spec, place, tuner)
+    if any(isinstance(value, list) for value in values):
         found = "has lists as choices, which NNI's page and some tuners do not take"
         yield Finding("search space", place, WARN, found, 'write "64 64" for [64, 64]')
 
@@ -93,12 +102,25 @@ def trials(space: dict[str, Any], tuner: str) -> dict[str, list[dict[str, Any]]]
     """For each entry the sets of knobs that show whether it is possible."""
     if tuner.lower() in ("batch", "batchtuner"):
         return {name: spec["_value"] for name, spec in space.items()}
-    return {name: [{name: value} for value in candidates(**spec)] for name, spec in space.items()}
+    return {name: sets(name, spec) for name, spec in space.items()}
 
 
-def first_of(space: dict[str, Any], tuner: str) -> dict[str, Any]:
-    """A whole trial, so that rules over several knobs are asked too."""
-    return {knob: value for values in trials(space, tuner).values() for knob, value in values[0].items()}
+def sets(name: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a choice with knobs of its own the values of each of these, beside the first ones of the others."""
+    found = []
+    for value in candidates(**spec):
+        if not isinstance(value, dict):
+            found.append({name: value})
+            continue
+        inner = {knob: sets(knob, about) for knob, about in value.items() if knob != NAME}
+        chosen = {name: value[NAME]} | first_of(inner)
+        found += [chosen, *(chosen | one for ones in inner.values() for one in ones[1:])]
+    return found
+
+
+def first_of(each: dict[str, list[dict[str, Any]]], but: str = "") -> dict[str, Any]:
+    """A whole trial, so that rules over several knobs are asked too; `but` is the entry that is varied."""
+    return {knob: value for name, values in each.items() if name != but for knob, value in values[0].items()}
 
 
 def candidates(_type: str, _value: list[Any]) -> list[Any]:
