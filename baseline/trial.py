@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nested import flat
+from branches import flat
 
 RECORD_SECONDS = 60.0  # NNI files a trial's record within a second of starting it; a busy machine takes longer
 STOP_SECONDS = 2.0  # to find out why; NNI kills a trial 5 s after it told it to stop
