@@ -146,9 +146,12 @@ def run_trial(trial: Trial, config: Config, overrides: list[dict], run: Run, dat
             with closing(events.open_events(run.path, run.history)) as writer:
                 if probabilities is not None:  # what was drawn of that epoch may not have reached the disk
                     draw(writer, run, data, folds, feed, probabilities)
-                train_and_validate(trial, config, data, folds, feed, learner, run, writer, tracker)
-                best = scores(best_epoch(run, config))
-                events.write_hparams(writer, searched(given, trial), best)
+                try:
+                    train_and_validate(trial, config, data, folds, feed, learner, run, writer, tracker)
+                finally:
+                    if run.history:  # a trial that is stopped stands in the table too
+                        best = scores(best_epoch(run, config))
+                        events.write_hparams(writer, searched(given, trial), best)
         predict_best(run, config, data, learner, prior)
         tracker.finish({"best_epoch": run.summary["best_epoch"]} | best)
     trial.finish(as_objective(best, config.metric))

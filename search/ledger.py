@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -197,7 +198,7 @@ def merge(path: Path, lines: dict[str, dict[str, Any]]) -> None:
         there = read(path)
         there |= {name: line for name, line in lines.items() if not is_older(line, there.get(name))}
         ordered = sorted(there.values(), key=lambda line: (line["started"] or LATER, line["number"]))
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in ordered)
+        text = "".join(json.dumps(finite(line), ensure_ascii=False) + "\n" for line in ordered)
         atomic(path, lambda file: file.write_text(text))
 
 
@@ -214,6 +215,15 @@ def alone(folder: Path) -> Iterator[None]:
 
 def is_older(line: dict[str, Any], there: dict[str, Any] | None) -> bool:
     return there is not None and line["status"] == "RUNNING" and there["status"] in FINAL
+
+
+def finite(value: Any) -> Any:
+    """With null for NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def rank_at_home(folder: Path) -> tuple:

@@ -223,6 +223,21 @@ def test_tensorboard_has_scalars_a_figure_and_hparams(drawn, quick):
     assert knobs["optimizer"].string_value == "SGD"
 
 
+def test_a_stopped_trial_stands_in_the_table_of_hparams_with_its_best_epoch(drawn, quick, monkeypatch):
+    def report(trial, metrics, epoch, of):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Trial, "report", report)
+    monkeypatch.setattr(train, "die_of_interrupt", lambda: None)
+    folder = run_trial(drawn, quick, "--epochs", 3)
+    assert len(history(folder)) == 2
+    shown = EventAccumulator(str(folder)).Reload()
+    assert "_hparams_/session_start_info" in shown.summary_metadata
+    best = max(row["val_accuracy"] for row in history(folder))
+    assert [event.value for event in shown.Scalars("best/accuracy")] == [pytest.approx(best)]
+
+
 def test_the_figure_shows_right_answers_in_green_and_wrong_ones_in_red():
     photos = torch.zeros((2, 3, 8, 8), dtype=torch.uint8)
     figure = events.draw_predictions(photos, ["mask", "normal"], ["mask", "mask"])

@@ -109,7 +109,7 @@ def check_algorithm(kind: str, config: dict[str, Any]) -> list[Finding]:
         return [Finding(kind, name, WARN, f"was not made within {WAITS} s", "see what its module does when imported")]
     if run.returncode:
         words = (run.stderr.strip().splitlines() or ["no word"])[-1]
-        todo = "correct classArgs, the search space or the class; NNI would hang on it"
+        todo = "correct classArgs, the search space or the class; the search would end at once"
         return [Finding(kind, name, FAIL, f"cannot be made: {words}", todo)]
     mode = (block.get("classArgs") or {}).get("optimize_mode")
     if kind == "tuner" and (mode == "minimize" or (mode is None and name.lower() == "tpe")):

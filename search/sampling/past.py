@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,9 @@ class Past:
 
 
 def from_line(line: dict[str, Any]) -> Past:
-    """Of trials.jsonl."""
-    curve = tuple(value for value in line.get("intermediate", []) if isinstance(value, int | float))
+    """Of trials.jsonl, where a NaN is null."""
+    numbers = [math.nan if value is None else value for value in line.get("intermediate", [])]
+    curve = tuple(value for value in numbers if isinstance(value, int | float))
     return Past(flat(line["parameters"]), line["status"], line["objective"], curve, line["id"])
 
 
