@@ -15,7 +15,7 @@ import yaml
 from conftest import PROJECT
 from released import released_nni
 from remote import make_key, needs_sshd
-from walks import all_ended, brief_search, history, load_json, mismatches, wait, wait_for
+from walks import all_ended, brief_search, history, load_json, mismatches, searching, wait, wait_for
 
 import nni_repair
 from experiment import free_port, processes
@@ -53,6 +53,7 @@ def shipped(name, drawn, machines, **changes):
         config["machineList"] = [{names.get(key, key): value for key, value in entry.items()} for entry in machines]
         return config | changes
     del config["searchSpaceFile"]
+    searching(config, drawn.parent / "outputs")
     config["trainingService"]["machineList"] = machines
     code = {"trialCommand": command, "trialCodeDirectory": str(PROJECT / "baseline"), "searchSpace": space}
     return config | code | {"maxTrialNumber": 2} | changes

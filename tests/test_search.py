@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import PROJECT
 from released import released_nni
-from walks import all_ended, toy_search, wait, wait_for
+from walks import all_ended, searching, toy_search, wait, wait_for
 
 from experiment import ENDED, NNICTL, ask, free_port, is_taken, nnictl, processes, start
 
@@ -51,7 +51,7 @@ def test_as_released_nni_mixes_up_parameters_and_trials_take_those_on_record(lau
 
 def small_search(drawn, tmp_path, **changes):
     """config_local.yml's search, made small, on the drawn photos of the tests."""
-    config = yaml.safe_load((PROJECT / "config_local.yml").read_text())
+    config = searching(yaml.safe_load((PROJECT / "config_local.yml").read_text()), tmp_path / "outputs")
     config["trialCommand"] = (
         f"{sys.executable} train.py --data_dir {drawn} --model_dir {tmp_path / 'outputs'} "
         "--pretrained false --resize 24 --threads 1 --model resnet18 --epochs 2"
@@ -167,8 +167,10 @@ def test_the_demo_searches_blends_and_shows_the_leak(tmp_path):
         claims = re.search(r"would have claimed (\S+), .* says (\S+) .* on new people it is (\S+)\.", said, re.S)
         photo, person, truth = (float(number) for number in claims.groups())
         assert photo > max(person, truth)
-        trials = [path for path in outputs.glob("*/soft.csv") if not path.parent.name.startswith("blend-")]
+        trials = [path for path in outputs.glob("*/summary.json") if not path.parent.name.startswith("blend-")]
         assert len(trials) == yaml.safe_load((PROJECT / "config_local.yml").read_text())["maxTrialNumber"]
+        whole = [json.loads(path.read_text())["status"] == "SUCCEEDED" for path in trials]
+        assert [(path.parent / "soft.csv").is_file() for path in trials] == whole  # the others were stopped early
         assert (outputs / "blend-equal" / "hard.csv").read_text() == (outputs / "submission.csv").read_text()
         assert "what to submit" in (outputs / "report.html").read_text()
         assert str(outputs / "submission.csv") in said
