@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from replay import Record
@@ -114,38 +115,40 @@ def goals(outcome: Outcome) -> list[str]:
     return lines
 
 
-def draw(path: Path, outcomes: Sequence[Outcome], shown: Mapping[str, str]) -> None:
-    """Best so far over the share of the stock's time: a panel a contest; `shown` are rivals and their colours."""
+def draw(path: Path, outcomes: Sequence[Outcome], shown: Mapping[str, str], banded: Sequence[str]) -> None:
+    """Best so far over the share of the stock's time, a panel a contest: `shown` are rivals and their colours."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(
-        1, len(outcomes), figsize=(6.2 * len(outcomes), 5.4), layout="constrained", squeeze=False
-    )
-    moments = np.linspace(0.0, 1.0, 401)[1:]
+    size = (6.2 * len(outcomes), 5.6)
+    figure, panels = pyplot.subplots(1, len(outcomes), figsize=size, layout="constrained", squeeze=False)
     for panel, outcome in zip(panels[0], outcomes, strict=True):
-        floor = []
-        for name, colour in shown.items():
-            if name not in outcome.records:
-                continue
-            course = np.array([values_at(outcome, name, share * outcome.clock) for share in moments])
-            low, middle, high = np.quantile(course, [0.25, 0.5, 0.75], axis=1)
-            panel.plot(moments, np.where(middle > 0, middle, np.nan), color=colour, label=name, linewidth=1.8)
-            panel.fill_between(moments, low, high, where=low > 0, color=colour, alpha=0.13, linewidth=0)
-            floor.append(middle[len(moments) // 10])
-        panel.axhline(outcome.target, color="0.4", linewidth=0.9, linestyle="--")
-        panel.annotate("stock's end", (0.99, outcome.target), ha="right", va="bottom", fontsize=8, color="0.3")
-        panel.axvline(GOAL, color="0.4", linewidth=0.9, linestyle=":")
-        panel.annotate("1/3 of its time", (GOAL, 0.02), xycoords=("data", "axes fraction"), fontsize=8, color="0.3")
-        spread = outcome.best - min(floor)
-        panel.set_ylim(min(floor) - 0.1 * spread, outcome.best + 0.05 * spread)
-        panel.set_xlim(0, 1)
-        panel.set_title(outcome.title, fontsize=11)
-        panel.set_xlabel("simulated time / stock S3's time")
-        panel.grid(alpha=0.25)
-    panels[0][0].set_ylabel("best validation macro F1 so far\n(median of seeds, band: quartiles)")
-    panels[0][0].legend(loc="lower right", fontsize=8)
+        plot(panel, outcome, shown, banded)
+    panels[0][0].set_ylabel("best validation macro F1 so far, median of seeds")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10)
     atomic(path, lambda file: figure.savefig(file, dpi=110, format="png"))
     pyplot.close(figure)
+
+
+def plot(panel: Any, outcome: Outcome, shown: Mapping[str, str], banded: Sequence[str]) -> None:
+    moments, early = np.linspace(0.0, 1.0, 401)[1:], []
+    for name, colour in shown.items():
+        course = np.array([values_at(outcome, name, share * outcome.clock) for share in moments])
+        low, middle, high = np.quantile(course, [0.25, 0.5, 0.75], axis=1)
+        label, width = (f"{name} (band: quartiles)", 2.4) if name in banded else (name, 1.4)
+        panel.plot(moments, np.where(middle > 0, middle, np.nan), color=colour, label=label, linewidth=width)
+        if name in banded:
+            panel.fill_between(moments, low, high, where=low > 0, color=colour, alpha=0.16, linewidth=0)
+        early.append(middle[len(moments) // 10])
+    panel.axhline(outcome.target, color="0.4", linewidth=0.9, linestyle="--")
+    panel.annotate("stock's end", (0.01, outcome.target), va="bottom", fontsize=9, color="0.3")
+    panel.axvline(GOAL, color="0.4", linewidth=0.9, linestyle=":")
+    panel.annotate(" 1/3 of its time", (GOAL, 0.02), xycoords=("data", "axes fraction"), fontsize=9, color="0.3")
+    spread = outcome.best - min(early)
+    panel.set_ylim(min(early) - 0.1 * spread, outcome.best + 0.05 * spread)
+    panel.set_xlim(0, 1)
+    panel.set_title(outcome.title, fontsize=12)
+    panel.set_xlabel("simulated time / stock S3's time")
+    panel.grid(alpha=0.25)

@@ -24,7 +24,7 @@ from run import atomic
 
 BENCHMARKS = HOME / "benchmarks"
 WORKERS = 2  # of the simulated machine
-CODE = ("benchmarks/replay.py", "benchmarks/rivals.py")
+CODE = ("benchmarks/replay.py", "benchmarks/hyperband.py")
 SAMPLING = ("first", "pool", "reports", "samplers", "scales", "space")  # without what reads and writes trials.jsonl
 OURS = (
     *("search/tuner.py", "search/assessor.py", "search/stopping.py", "search/known_good.json"),
