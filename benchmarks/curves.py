@@ -40,7 +40,7 @@ FINETUNE = {  # S3's knobs, the learning rates where a pretrained trunk learns
     "lr": (0.0003, 0.001, 0.01),
     "batch_size": (16, 64),
     "criterion": ("cross_entropy", "f1"),
-    "augmentation": ("BaseAugmentation",),  # twelve in all: each takes two cores' minute
+    "augmentation": ("BaseAugmentation",),  # twelve in all, two minutes of a core each
 }
 RECIPE = (
     "--model timm/tf_efficientnet_lite0 --mean .5 .5 .5 --std .5 .5 .5 --resize 64 --crop 0 --epochs 5 "

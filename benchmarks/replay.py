@@ -3,6 +3,7 @@
 What searches is real: tuners, assessors and advisors of NNI's interface are called as NNI's dispatcher calls them
 (nni/runtime/msg_dispatcher.py, repaired by search/repairs/search.patch), in the order in which their trials' reports
 would arrive. A trial takes `start` seconds, then the seconds of its curve's epochs, and reports after each of these.
+What an assessor says of a trial's last report comes too late to stop it.
 """
 
 from __future__ import annotations
@@ -146,6 +147,14 @@ class Record:
         """When the best score first was at least `score`, in seconds; infinity if never."""
         return next((moment for moment, found in self.best if found >= score), math.inf)
 
+    def note(self, now: float, event: str | None, trial: Trial) -> None:
+        """An epoch of `trial` has ended, and the trial with it where there is an event."""
+        self.seconds = now
+        if event != "FAILED" and (score := trial.history[-1]["default"]) > self.at(now):
+            self.best.append((now, score))
+        if event is not None:
+            self.ended[event] += 1
+
 
 def replay(
     table: Table,
@@ -158,40 +167,34 @@ def replay(
 ) -> Record:
     """Runs `search` until no trial is left, `most` trials have begun and ended, or the clock shows `until` seconds.
 
-    A report counts from the moment its epoch ends. What the assessor says of a trial's last report comes too late to
-    stop it. `watch` hears of what happens: began, reported and how a trial ended.
+    `watch` hears what happens: began, reported, how a trial ended; of two at one moment the one planned first.
     """
     record, queue, order = Record(), [], itertools.count()
 
-    def plan(trial: Trial, moment: float) -> None:
-        heapq.heappush(queue, (moment, next(order), trial))  # of two at one moment the one planned first
+    def plan(trial: Trial, now: float) -> None:
+        heapq.heappush(queue, (now + table.find(trial.parameters).seconds, next(order), trial))
 
     def fill(now: float) -> None:
         while len(queue) < workers and record.begun < most:
-            trial = search.ask(f"job{record.begun}", table.epochs)
-            if trial is None:
+            if (trial := search.ask(f"job{record.begun}", table.epochs)) is None:
                 return
             record.begun += 1
             watch(now, "began", trial)
-            plan(trial, now + start + table.find(trial.parameters).seconds)
+            plan(trial, now + start)
 
     fill(0.0)
-    while queue:
+    while queue and queue[0][0] <= until:
         now, _, trial = heapq.heappop(queue)
-        if now > until:
-            record.seconds = until
-            break
-        record.seconds = now
         event = step(table.find(trial.parameters), search, trial)
-        if event != "FAILED" and (score := trial.history[-1]["default"]) > record.at(now):
-            record.best.append((now, score))
+        record.note(now, event, trial)
         watch(now, event or "reported", trial)
         if event is None:
-            plan(trial, now + table.find(trial.parameters).seconds)
-        else:
-            record.ended[event] += 1
-            search.end(trial, event)
-            fill(now)
+            plan(trial, now)
+            continue
+        search.end(trial, event)
+        fill(now)
+    if queue:
+        record.seconds = until
     return record
 
 

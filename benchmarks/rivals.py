@@ -1,6 +1,6 @@
 """Who searches in benchmarks/search.py: NNI's tuners, assessors and Hyperband, and ours, by name.
 
-To add one, write an entry of rivals(). A class is named as NNI's configs name it; `seed` is added to a tuner's arguments.
+To add one, write an entry of rivals(). Classes are named as in NNI's configs; `seed` is added to a tuner's arguments.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ STOCK = "NNI TPE (stock S3)"
 
 
 def rivals(epochs: int) -> dict[str, Rival]:
-    """By name. `from 3` is from the third epoch on, as config_remote.yml has it with known-good points; Curvefitting and Hyperband are told how many epochs a trial has."""
+    """By name; Curvefitting and Hyperband are told how many epochs a trial has.
+
+    Of ours, `from 3` stops no trial before its third epoch: with known-good points that is config_remote.yml.
+    """
     known = {
         STOCK: TPE,
         "NNI random": RANDOM,
@@ -66,6 +69,7 @@ def rivals(epochs: int) -> dict[str, Rival]:
     later, first = {"min_epochs": 3}, {"sampler": "tpe", "first": "known_good.json"}
     ours |= {
         "ours tpe + Asha from 3": Rival("tuner.OptunaTuner", {"sampler": "tpe"}, "assessor.Asha", later),
+        "ours tpe + Median from 3": Rival("tuner.OptunaTuner", {"sampler": "tpe"}, "assessor.Median", later),
         "ours tpe + Asha, known good first": Rival("tuner.OptunaTuner", first, "assessor.Asha"),
         "ours tpe + Asha from 3, known good first": Rival("tuner.OptunaTuner", first, "assessor.Asha", later),
     }
