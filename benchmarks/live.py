@@ -167,8 +167,9 @@ def write(found: dict[str, Any]) -> None:
         "# Two real searches for the same time",
         "",
         f"`python benchmarks/live.py DATA --weights lite0.safetensors --minutes {told['minutes']} --people"
-        f" {told['people']}` on photos of mask18-utk, 2 cores, two trials at a time, ours first; one run of each, so a",
-        "matter of luck too: the replay in search.md has many. Macro F1 on the fifth of the people who validate, the",
+        f" {told['people']}` on photos of",
+        "mask18-utk, 2 cores, two trials at a time, ours first, beside some other work on the machine; one run of each,",
+        "so a matter of luck: the replay in search.md has many. Macro F1 on the fifth of the people who validate, the",
         "best of all epochs of all trials so far; as the best of many it is too high an estimate, for both alike.",
         "",
         "| | the older platform's configuration | ours |",

@@ -196,7 +196,7 @@ def test_compiling_is_measured_for_long_trainings_and_taken_where_it_pays(
     monkeypatch.setattr(torch, "compile", lambda model: time.sleep(0.3) or Quicker(model))
     long = 3600 / (0.03 / 16) if expected == "true" else photos
     assert settle(replace(config, compile="auto"), 4, CPU, 10 * long).compile == expected
-    assert ("compile true: float32" in capsys.readouterr().out) == (expected == "true")
+    assert ("compile true: " in capsys.readouterr().out) == (expected == "true")  # of either, as both are as slow
 
 
 def test_compiling_that_fails_is_told_and_not_taken(planted, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Searches replayed over curves (benchmarks/replay.py): a hand-made table, whose times are added up by hand."""
 
 import json
+import logging
 import math
 import sys
 from importlib import import_module
@@ -15,6 +16,18 @@ sys.path.append(str(PROJECT / "benchmarks"))  # behind baseline/, whose trial.py
 replay, rivals, regret, rounds, curves = map(import_module, ("replay", "rivals", "regret", "rounds", "curves"))
 
 START = 1.0
+LOGGERS = ("nni", "medianstop_Assessor", "curvefitting_Assessor")  # which a rival that is built silences
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Other tests hear them as before."""
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
 CURVES = {  # two epochs; 4 is no number in its second
     1: ((0.1, 0.2), 10.0),
     2: ((0.3, 0.5), 4.0),
