@@ -168,7 +168,7 @@ def write(found: dict[str, Any]) -> None:
         "",
         f"`python benchmarks/live.py DATA --weights lite0.safetensors --minutes {told['minutes']} --people"
         f" {told['people']}` on photos of",
-        "mask18-utk, 2 cores, two trials at a time, ours first, beside some other work on the machine; one run of each,",
+        "mask18-utk, 2 cores, two trials at a time, ours first, beside some other work; one run of each,",
         "so a matter of luck: the replay in search.md has many. Macro F1 on the fifth of the people who validate, the",
         "best of all epochs of all trials so far; as the best of many it is too high an estimate, for both alike.",
         "",
