@@ -25,7 +25,7 @@ from typing import Any
 from branches import flat
 
 RECORD_SECONDS = 60.0  # NNI files a trial's record within a second of starting it; a busy machine takes longer
-STOP_SECONDS = 2.0  # to find out why; NNI kills a trial 5 s after it told it to stop
+STOP_SECONDS = 3.0  # to find out why; NNI kills a trial 5 s after it told it to stop
 GRACE_SECONDS = 30.0  # for an orphan to leave its run folder in order
 CHANNEL = "NNI_TRIAL_COMMAND_CHANNEL"
 REPAIR = "python search/nni_repair.py --apply mends it, with --config FILE on other machines too"

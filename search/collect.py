@@ -98,7 +98,7 @@ def collect(given: argparse.Namespace) -> int:
         else:
             work = harvest(search, outputs, given.weights, say)
             ended = is_over(search, outputs)
-            if not given.watch or (ended and not work.unreached):
+            if not given.watch or (ended and not work.unreached and not work.changing):
                 break
             say(f"{counts(work)}; looking again every {given.every:g} s, Ctrl-C ends it")
         time.sleep(given.every)
@@ -108,7 +108,7 @@ def collect(given: argparse.Namespace) -> int:
     failure = all_failed(work) if ended else ""
     if failure:
         print(failure, flush=True)
-    return int(bool(failure or work.troubles))
+    return int(bool(failure or work.troubles or (ended and work.changing)))
 
 
 def is_over(search: Search, outputs: Path) -> bool:
@@ -222,7 +222,9 @@ def counts(work: Round) -> str:
 
 
 def report(work: Round, outputs: Path) -> str:
-    lines = [counts(work), f"run folders: {outputs}; what became of each: {outputs / LEDGER}"]
+    lines = [counts(work)]
+    lines += [f"{trial} changed while it was fetched; collect again for the rest" for trial in sorted(work.changing)]
+    lines += [f"run folders: {outputs}; what became of each: {outputs / LEDGER}"]
     if any(outputs.glob("*/soft.csv")):
         lines.append(f"blend them:  python ensemble/soft_vote.py {outputs}/*/soft.csv -o submission.csv")
     lines.append(f"see them:    tensorboard --logdir {outputs}")

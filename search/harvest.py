@@ -78,6 +78,7 @@ class Round:
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)  # of trials.jsonl
     whole: set[str] = field(default_factory=set)  # trials whose run folder at home is what its machine has
     got: int = 0  # bytes that were transferred
+    changing: set[str] = field(default_factory=set)  # trials of which a file changed while it was fetched
     unreached: list[str] = field(default_factory=list)  # machines that a later round may reach
     troubles: list[str] = field(default_factory=list)
 
@@ -243,7 +244,8 @@ def bring(work: Round, trial: str, seen: Sight, file: File, tally: Tally) -> boo
     try:
         fetch(seen.files, f"{seen.folder}/{file.name}", target, file, tally.add)
     except (ChangedError, FileNotFoundError):
-        return False  # the trial goes on writing
+        work.changing.add(trial)  # it goes on writing
+        return False
     except (PermissionError, ValueError) as error:
         work.trouble(f"{seen.host}: {error}")
         return False

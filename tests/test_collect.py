@@ -838,6 +838,36 @@ def test_a_manager_that_runs_but_does_not_answer_is_not_taken_for_gone(manager, 
     assert told.startswith("error: the manager of experiment exp runs, but does not answer at port ")
 
 
+@pytest.fixture
+def changing(monkeypatch):
+    """The first fetch of best.pt finds that the file changed meanwhile."""
+    calls = []
+
+    def fetch_once(*given):
+        calls.append(given[2].name)
+        if calls.count("best.pt") == 1 and calls[-1] == "best.pt":
+            raise ChangedError
+        return fetch(*given)
+
+    monkeypatch.setattr("harvest.fetch", fetch_once)
+
+
+def test_watching_goes_on_until_what_changed_in_the_last_round_is_home(manager, tmp_path, changing):
+    manager({"status": "DONE", "errors": []}, [job("a", "SUCCEEDED")])
+    lay(tmp_path, "a", worker="local-env")
+    assert command(tmp_path, "--watch", "--every", "0.1") == 0
+    home = tmp_path / "outputs" / "exp" / "a"
+    assert (home / "best.pt").is_file()
+    assert (home / "summary.json").is_file()
+
+
+def test_what_changed_while_it_was_fetched_is_told(manager, tmp_path, changing, capsys):
+    manager({"status": "DONE", "errors": []}, [job("a", "SUCCEEDED")])
+    lay(tmp_path, "a", worker="local-env")
+    assert command(tmp_path) == 1
+    assert "a changed while it was fetched; collect again for the rest" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("answer", DROPPED.values(), ids=DROPPED)
 def test_without_watch_a_dropped_answer_is_an_error_and_no_traceback(manager, tmp_path, monkeypatch, answer):
     monkeypatch.setattr(experiment.time, "sleep", lambda seconds: None)

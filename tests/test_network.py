@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from remote import needs_sshd
-from test_remote import keepers, long_search, on_machines
+from test_remote import EPOCHS, keepers, long_search, on_machines
 from walks import all_ended, brief_search, history, load_json, mismatches, wait, wait_for
 
 from experiment import nnictl
@@ -36,7 +36,8 @@ def namespaces():
 
     def make():
         number = next(NUMBERS)
-        name, net = f"podium{os.getpid()}n{number}", f"10.{os.getpid() % 200 + 20}.{number}"
+        name = f"podium{os.getpid()}n{number}"
+        net = f"198.18.{(os.getpid() + number) % 256}"  # RFC 2544 keeps 198.18.0.0/15 for tests
         here, there = f"p{os.getpid() % 100000}h{number}", f"p{os.getpid() % 100000}t{number}"
         try:
             ip("netns", "add", name)
@@ -114,7 +115,7 @@ def test_a_search_on_two_machines_with_addresses_of_their_own_survives_the_loss_
     assert len(folders) == 2, "the lost trial ran on the other machine"
     for folder in folders:
         assert load_json(folder, "summary.json")["status"] == "SUCCEEDED"
-        assert len(history(folder)) == 12
+        assert len(history(folder)) == EPOCHS
     wait_for(lambda: keepers(one) == [], 120, lambda: "the keeper of the lost machine lives on")
     (left,) = one.home.glob("there/*/*")
     wait_for(lambda: load_json(left, "summary.json")["status"] in ("INTERRUPTED", "SUCCEEDED"), 60)

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,9 +19,29 @@ from pace import fastest, settle
 CPU = torch.device("cpu")
 
 
+class Clock:
+    """A tenth of a millisecond passes whenever it is looked at, so that nothing takes no time."""
+
+    now = 0.0
+
+    def monotonic(self):
+        self.sleep(0.0001)
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 @pytest.fixture
-def planted(tmp_path, monkeypatch):
-    """A config whose model sleeps some milliseconds per forward: `slow[dtype]` says how many, or what it raises."""
+def clock(monkeypatch):
+    planted = Clock()
+    monkeypatch.setattr(pace, "time", planted)
+    return planted
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch, clock):
+    """A config whose model takes some milliseconds per forward: `slow[dtype]` says how many, or what it raises."""
     slow, forwards = {torch.float32: 2, torch.bfloat16: 2}, []
 
     class Sleepy(nn.Module):
@@ -35,7 +54,7 @@ def planted(tmp_path, monkeypatch):
             forwards.append(kind)
             if isinstance(slow[kind], Exception):
                 raise slow[kind]
-            time.sleep(slow[kind] / 1000)
+            clock.sleep(slow[kind] / 1000)
             return self.layer(photos.mean(dim=(2, 3)))
 
     monkeypatch.setitem(MODELS.entries, "sleepy", Sleepy)
@@ -177,7 +196,7 @@ def test_measuring_does_not_change_what_the_trial_draws(planted):
 
 
 class Quicker(nn.Module):
-    """What torch.compile might make of a sleepy model."""
+    """What torch.compile might make of a sleepy model: it takes no time."""
 
     def __init__(self, model):
         super().__init__()
@@ -189,11 +208,11 @@ class Quicker(nn.Module):
 
 @pytest.mark.parametrize(("photos", "expected"), [(1_000_000, "true"), (100, "false")])
 def test_compiling_is_measured_for_long_trainings_and_taken_where_it_pays(
-    planted, monkeypatch, capsys, photos, expected
+    planted, monkeypatch, clock, capsys, photos, expected
 ):
     config, slow, _ = planted
     slow[torch.float32] = slow[torch.bfloat16] = 30
-    monkeypatch.setattr(torch, "compile", lambda model: time.sleep(0.3) or Quicker(model))
+    monkeypatch.setattr(torch, "compile", lambda model: clock.sleep(0.3) or Quicker(model))
     long = 3600 / (0.03 / 16) if expected == "true" else photos
     assert settle(replace(config, compile="auto"), 4, CPU, 10 * long).compile == expected
     assert ("compile true: " in capsys.readouterr().out) == (expected == "true")  # of either, as both are as slow

@@ -86,7 +86,8 @@ def test_from_folds_to_a_submission_with_thresholds(atlas, quick, tmp_path):
     answers = pd.read_csv(submission, dtype=str)
     assert answers.columns.tolist() == ["Id", "Predicted"]
     assert answers["Id"].tolist() == pd.read_csv(atlas / "sample_submission.csv")["Id"].tolist()
-    assert f1_score(truth, matrix(answers["Predicted"]), average="macro", zero_division=0) > 0.8
+    score = f1_score(truth, matrix(answers["Predicted"]), average="macro", zero_division=0)
+    assert score > 0.6  # every label everywhere would be 0.4
     told = subprocess.run(
         [sys.executable, PROJECT / "ensemble" / "check.py", submission, "--like", atlas / "sample_submission.csv"],
         capture_output=True,

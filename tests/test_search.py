@@ -95,7 +95,7 @@ def test_the_tensorboard_button_of_nni_s_page_shows_the_trial(launch, drawn, tmp
             return urllib.request.urlopen(shown).read()
         return b""
 
-    wait_for(lambda: b"val/accuracy" in tags() or b"accuracy" in tags(), 60, lambda: tags().decode())
+    wait_for(lambda: b"accuracy" in tags(), 60, lambda: tags().decode())
     assert f"0-{trial.id}".encode() in tags()
     stop = urllib.request.Request(f"{address}/{task['id']}", method="DELETE")
     assert urllib.request.urlopen(stop).status == 200
@@ -150,7 +150,7 @@ def test_the_demo_searches_blends_and_shows_the_leak(tmp_path):
     command = [sys.executable, PROJECT / "demo" / "run.py"]
     demo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        said, _ = demo.communicate(timeout=540)
+        said, _ = demo.communicate(timeout=800)
     except subprocess.TimeoutExpired:
         demo.send_signal(signal.SIGINT)  # so that it stops NNI
         pytest.fail(demo.communicate(timeout=60)[0])
@@ -174,8 +174,7 @@ def test_the_demo_searches_blends_and_shows_the_leak(tmp_path):
         assert (outputs / "blend-equal" / "hard.csv").read_text() == (outputs / "submission.csv").read_text()
         assert "what to submit" in (outputs / "report.html").read_text()
         assert str(outputs / "submission.csv") in said
-        assert "about" in said
-        assert "to go" in said
+        assert re.search(r"about .+ to go", said)
     finally:
         shutil.rmtree(outputs)
 

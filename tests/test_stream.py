@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import PROJECT
 from PIL import Image
-from walks import wait_for
+from walks import alive, wait_for
 
 import decode
 import stream
@@ -248,7 +248,7 @@ def trial(photos, tmp_path):
 
 
 def gone(workers):
-    return not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    return not any(map(alive, workers))
 
 
 @pytest.mark.slow
@@ -256,7 +256,7 @@ def test_workers_end_with_a_trial_that_fails_in_mid_pass(trial, tmp_path):
     process, workers = trial("baseline/trial_of_photos.py")  # as python baseline/train.py
     assert process.wait(timeout=20) == 1
     assert (tmp_path / "error").read_text().strip().endswith("ValueError: in the middle")
-    wait_for(lambda: gone(workers), 5)
+    wait_for(lambda: gone(workers), 30)
 
 
 @pytest.mark.slow
@@ -265,4 +265,4 @@ def test_workers_end_with_a_trial_that_is_killed(trial):
     assert not gone(workers)
     process.kill()
     process.wait()
-    wait_for(lambda: gone(workers), 5)
+    wait_for(lambda: gone(workers), 30)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from conftest import PROJECT
-from walks import failure, history, load_json, run_trial, wait_for
+from walks import alive, failure, history, load_json, run_trial, wait_for
 
 from averaging import build_average
 from config import Config
@@ -166,16 +167,7 @@ def start(root, words):
 
 
 def followers(pid):
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if "follower.py" in line]
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return [child.pid for child in psutil.Process(pid).children() if "follower.py" in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize(("count", "size"), [(7, 2), (30, 4), (8, 4), (64, 3)])

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import PROJECT
 
@@ -52,6 +53,14 @@ def wait_for(condition, seconds, state=lambda: "waited in vain"):
     while not condition():
         assert time.monotonic() < deadline, state()
         time.sleep(0.2)
+
+
+def alive(pid):
+    """Not so a zombie, which waits for its parent alone."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait(experiment, until, seconds):
@@ -101,14 +110,16 @@ def toy_code(folder):
 
 
 def mismatches(experiment, folder):
-    """The trials of a brief_search in `folder` that took other parameters than page, database or tuner show."""
+    """The trials of a brief_search in `folder`, all ended, with other parameters than page, database or tuner show."""
+    trials, heard = experiment.trials(), folder / "told.jsonl"
+    wait(experiment, lambda: heard.is_file() and len(heard.read_text().splitlines()) == len(trials), 30)
     filed = sqlite3.connect(experiment.home / "nni-experiments" / experiment.id / "db" / "nni.sqlite")
     rows = filed.execute("select trialJobId, data from TrialJobEvent where data like '{%'").fetchall()
     database = {trial: json.loads(data)["parameters"] for trial, data in rows}
     filed.close()
-    told = {number: x for number, x, _ in map(json.loads, (folder / "told.jsonl").read_text().splitlines())}
+    told = {number: x for number, x, _ in map(json.loads, heard.read_text().splitlines())}
     wrong = []
-    for trial in experiment.trials():
+    for trial in trials:
         took = load_json(folder / "out", f"{trial.id}.json")
         shown = [trial.parameters, database[trial.id], {"x": told.get(took["parameter_id"])}]
         wrong += [(trial.id, took["taken"], shown)] if any(entry != took["taken"] for entry in shown) else []
