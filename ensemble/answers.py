@@ -103,13 +103,19 @@ class Spelling:
 
 
 def spell(answers: list[Answer], placeholders: list[str], several: bool, training: Training | None) -> Spelling:
-    """Names where the `placeholders` of --like are; numbers where they are; if there are none, what `answers` hold."""
+    """Names where the `placeholders` of --like are; numbers where they are; if there are none, what `answers` hold.
+
+    Without placeholders and classes too, they are what most answers are.
+    """
     classes = training.classes if training else ()
     filled = [cell for cell in placeholders if cell.strip()]
     if filled:
         named = not all(re.fullmatch(r"-?\d+", cell.strip()) for cell in filled)
-    else:
+    elif training:
         named = any(answer.cell in classes for answer in answers)
+    else:
+        numbers = [re.fullmatch(r"-?\d+(\.\d*)?", answer.cell.strip()) is not None for answer in answers]
+        named = sum(numbers) * 2 < len(numbers)
     named = named and not several
     return Spelling(several, named, classes if named else tuple(class_columns(len(classes))))
 

@@ -84,6 +84,8 @@ def files_of(path: Path, head: str | None) -> list[SoftFile]:
     if path.is_file() and not holds_classes(path) and runs_in(run):
         print(f"passed over: {path.name} holds no soft predictions", flush=True)
         return []
+    if not path.exists():
+        raise ValueError(f"{path} is missing")
     return [SoftFile(path, head, None)]
 
 

@@ -224,6 +224,14 @@ def test_a_list_of_ids_alone_leaves_numbers_or_names_to_the_submission(check, fo
         assert all(line.startswith("ok") for line in findings)
 
 
+@pytest.mark.parametrize("answers", [["0", "1", "2", "0"], ["Audi A4", "BMW [i3]", "7", "Audi A4"]])
+def test_where_nothing_tells_names_from_numbers_most_answers_do(check, answers):
+    findings, _ = check(rows(answers), wanted=["id", *IDS])
+    said = [line for line in findings if " answers: " in line]
+    assert [line[:4] for line in said] == (["ok  "] if answers[0] == "0" else ["FAIL"])
+    assert answers[0] == "0" or "not the name of a class: line 4 (0003) '7'" in said[0]
+
+
 @pytest.mark.parametrize(
     ("wanted", "words", "says"),
     [

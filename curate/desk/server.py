@@ -101,8 +101,6 @@ def add_photos(app: Flask, desk: Desk) -> None:
 
 
 def add_decisions(app: Flask, desk: Desk) -> None:
-    labels = Labels.of(desk.data)
-
     @app.get("/state")
     def state() -> dict[str, Any]:
         """The reviewer's verdicts that hold, in order, and who else reviews."""
@@ -124,7 +122,7 @@ def add_decisions(app: Flask, desk: Desk) -> None:
         if len(given["verdicts"]) > MOST:
             raise ValueError(f"more than {MOST} verdicts at once; send them in parts")
         reviewer = check_name(str(given.get("reviewer", "")))
-        said = [verdict_of(desk.data, labels, reviewer, one) for one in given["verdicts"]]
+        said = [verdict_of(desk.data, reviewer, one) for one in given["verdicts"]]
         desk.store.append(said)
         return {"saved": [one.key for one in said]}
 
@@ -234,7 +232,7 @@ def describe(desk: Desk) -> dict[str, Any]:
     }
 
 
-def verdict_of(data: Data, labels: Labels, reviewer: str, given: Any) -> Verdict:
+def verdict_of(data: Data, reviewer: str, given: Any) -> Verdict:
     """A verdict as the page sends it: key, and undoes, or row, field, value and whether it settles."""
     if not isinstance(given, dict) or not 8 <= len(key := str(given.get("key", ""))) <= 80:
         raise ValueError("a verdict needs a key of 8 to 80 letters")
