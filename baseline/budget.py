@@ -10,27 +10,44 @@ from predecessor import taken_over
 from run import Run
 
 
-def epochs_to_go(run: Run, config: Config) -> Iterator[int]:
-    """The numbers of the epochs that are to be trained, each one asked for when the one before has ended.
+class Budget:
+    """The time of a trial; where it is over before all epochs are trained, summary.json's `budget` says so."""
 
-    Where the time is over before all are, summary.json's `budget` says so.
-    """
-    for epoch in range(len(run.history) + 1, config.epochs + 1):
-        if config.max_trial_minutes and len(run.history) > taken_over(run) and would_pass(run, config):
-            told = f"max_trial_minutes {config.max_trial_minutes:g}: ended after epoch {epoch - 1} of {config.epochs}"
+    def __init__(self, run: Run, config: Config) -> None:
+        self.run, self.config = run, config
+        self.over = False
+        self.began: float | None = None  # of an epoch that is not counted yet
+
+    def epochs(self) -> Iterator[int]:
+        """The numbers of the epochs that are to be trained, each one asked for when the one before has ended."""
+        for epoch in range(len(self.run.history) + 1, self.config.epochs + 1):
+            if self.last() < epoch:
+                return
+            self.began = time.monotonic()
+            yield epoch
+
+    def last(self) -> int:
+        """The number of the trial's last epoch, as it is known when an epoch has ended."""
+        run, most = self.run, self.config.max_trial_minutes
+        if not most:
+            return self.config.epochs
+        if self.began is not None:  # kept, as a resumed trial is to know it
+            spent = time.monotonic() - self.began
+            run.update(epoch_seconds=max(run.summary.get("epoch_seconds", 0.0), spent))
+            self.began = None
+        done = len(run.history)
+        if not self.over and taken_over(run) < done < self.config.epochs and self.would_pass():
+            told = f"max_trial_minutes {most:g}: ended after epoch {done} of {self.config.epochs}"
             print(told, flush=True)
             run.update(budget=told)
-            return
-        began = time.monotonic()
-        yield epoch
-        if config.max_trial_minutes:  # kept, as a resumed trial is to know it
-            run.update(epoch_seconds=max(run.summary.get("epoch_seconds", 0.0), time.monotonic() - began))
+            self.over = True
+        return done if self.over else self.config.epochs
 
+    def would_pass(self) -> bool:
+        """Whether another epoch, as long as the longest of this trial so far, would end after its time.
 
-def would_pass(run: Run, config: Config) -> bool:
-    """Whether another epoch, as long as the longest of this trial so far, would end after its time.
-
-    The seconds in its history are those of training alone; they count where it was killed before more was known.
-    """
-    trained = [row["seconds"] for row in run.history[taken_over(run) :]]
-    return run.seconds + max(run.summary.get("epoch_seconds", 0.0), *trained) > config.max_trial_minutes * 60
+        The seconds in its history are those of training alone; they count where it was killed before more was known.
+        """
+        run = self.run
+        trained = [row["seconds"] for row in run.history[taken_over(run) :]]
+        return run.seconds + max(run.summary.get("epoch_seconds", 0.0), *trained) > self.config.max_trial_minutes * 60

@@ -51,17 +51,17 @@ def begin(run: Run, config: Config, overrides: list[dict], data: Data, folds: Sp
 
 
 def origin_of(config: Config) -> dict[str, Any]:
-    """config.json's entry about the run folder that the trial begins with; empty where there is none."""
-    if config.repeat_of:
-        return {"repeats": str(Path(config.repeat_of).expanduser().absolute())}
+    """config.json's entries about the run folders that the trial begins with; a promoted trial is repeated by going on
+    where it had."""
+    repeats = {"repeats": str(Path(config.repeat_of).expanduser().absolute())} if config.repeat_of else {}
     _, path = place_of(config.continue_run)
     if not config.continue_run:
-        return {}
+        return repeats
     if is_fold(path) and not epochs_of(path):
         print(f"{path} ended no epoch; this fold begins anew", flush=True)
         return {}
     told = {"run": str(path), "host": socket.gethostname(), "epochs": epochs_of(path)}
-    return {"continues": told | {"seconds": read_json(path, "summary.json").get("seconds", 0.0)}}
+    return repeats | {"continues": told | {"seconds": read_json(path, "summary.json").get("seconds", 0.0)}}
 
 
 def epochs_of(path: Path) -> int:
@@ -120,6 +120,12 @@ def compare_repeated(config: Config, data: Data, folds: Split) -> None:
             f"note: {', '.join(changed)} differ from {path}, so nobody can say whether its data are these", flush=True
         )
         return
+    began, (_, origin) = read_json(path, "config.json").get("continues"), place_of(config.continue_run)
+    if began and began["run"] == str(origin) and began["epochs"] != epochs_of(origin):
+        raise ValueError(
+            f"{path} went on after epoch {began['epochs']} of {origin}, which has {epochs_of(origin)} by now, so it "
+            "cannot be repeated; take its parameters alone: --config instead of --from"
+        )
     if unlike := differences(path, config, data, folds, divided="" if changed else "folds"):
         raise ValueError(
             f"{data.root} does not hold what {path} was trained on: {', '.join(unlike)}. Pass --data_dir and "

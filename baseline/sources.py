@@ -31,6 +31,7 @@ SAGEMAKER = (
     "SM_OUTPUT_DATA_DIR",
     "SM_GROUND_TRUTH_DIR",
 )
+BASELINE = Path(__file__).resolve().parent
 NOT_KNOBS = {"name"}  # nix-shell sets it, and it would differ from NAME by its case alone
 
 
@@ -130,7 +131,14 @@ def from_repeated(run: str) -> dict[str, Any]:
         return {}
     path = Path(run).expanduser().absolute()
     stored = read_trial("--from", path)
-    return stored["parameters"] | came_to(path, stored) | {"model_dir": str(root_of(path))}
+    return stored["parameters"] | came_to(path, stored) | from_baseline(stored) | {"model_dir": str(root_of(path))}
+
+
+def from_baseline(stored: dict[str, Any]) -> dict[str, str]:
+    """What a trial of NNI, which works in baseline/, named from there and is not here."""
+    named = {name: stored["parameters"].get(name) or "" for name in ("weights", "fold_file", "external")}
+    places = {name: (Path(place).expanduser(), BASELINE / place) for name, place in named.items() if place}
+    return {name: str(there) for name, (here, there) in places.items() if not here.exists() and there.exists()}
 
 
 def read_trial(option: str, path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 
 import events
 from augment import check_augmentation
-from budget import epochs_to_go
+from budget import Budget
 from checkpoint import best_epoch, choose_run, commit, publish, restore, scores, settled, undisturbed
 from config import PLACES, Config
 from crossval import run_folds
@@ -253,7 +253,8 @@ def train_and_validate(
     tracker: Tracker,
 ) -> None:
     """All epochs that are to go; each leaves its run folder as if it were the last."""
-    for epoch in epochs_to_go(run, config):
+    budget = Budget(run, config)
+    for epoch in budget.epochs():
         try:
             past = [row[f"val_{config.metric}"] for row in run.history]
             row = {"epoch": epoch} | learner.train(feed, folds.train, epoch, past)
@@ -275,7 +276,7 @@ def train_and_validate(
         draw(writer, run, data, folds, feed, probabilities)
         tracker.epoch(row, epoch)
         print(f"epoch {epoch}/{config.epochs} done: train loss {row['train_loss']:.4f}, {show(metrics)}", flush=True)
-        trial.report(as_objective(metrics, config.metric), epoch=epoch, of=config.epochs)
+        trial.report(as_objective(metrics, config.metric), epoch=epoch, of=budget.last())
 
 
 def measure(data: Data, rows: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

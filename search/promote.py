@@ -32,8 +32,10 @@ from registry import unknown
 from run import atomic, fold_folders
 from settings.schemas import read_config
 
+LIMIT = "max_trial_minutes"
 STOPPED = ("EARLY_STOPPED", "INTERRUPTED")  # with --ended these are left out
-KEPT = PLACES - {"name", "resume", "repeat_of", "seeds"}  # knobs of the command that the new one has too
+# knobs of the command that the new one has too; without one no run folder's own limit is inherited
+KEPT = PLACES - {"name", "resume", "repeat_of", "seeds"} | {LIMIT}
 WORD = re.compile(r"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")  # of a shell, with its quotes
 HEADER = """# {count} trials of {experiment} go on to {epochs} epochs; made by search/promote.py from {config}.
 # nnictl create --config {out} --port 8080
@@ -227,15 +229,22 @@ def command_of(text: str, epochs: int) -> str:
         raise ValueError(f"trialCommand: {text!r} is not one command that runs train.py; write it so")
     words = WORD.findall(text)
     script = next(number for number, word in enumerate(words) if Path(word.strip("\"'")).name == "train.py")
-    return " ".join([*words[: script + 1], *kept(words[script + 1 :]), "--epochs", str(epochs)])
+    options = list(kept(words[script + 1 :]))
+    if not any(option_of(word) == LIMIT for word in options):
+        options += [f"--{LIMIT}", "0"]
+    return " ".join([*words[: script + 1], *options, "--epochs", str(epochs)])
+
+
+def option_of(word: str) -> str:
+    """Of train.py, as Config names it; empty for a value."""
+    return word.removeprefix("--").partition("=")[0].replace("-", "_") if word.startswith("--") else ""
 
 
 def kept(words: list[str]) -> Iterator[str]:
     """Those of train.py's options, with their values, that are in KEPT."""
     keeps = False
     for word in words:
-        if word.startswith("--"):
-            name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        if name := option_of(word):
             if name not in FIELDS and name not in ("config", "from"):
                 raise unknown("option in trialCommand:", name, FIELDS)
             keeps = name in KEPT

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ sys.path.insert(0, str(PROJECT / "baseline"))
 import ledger
 from branches import flat
 from sampling.first import first_points, untried
-from sampling.journal import folder_of_search, open_journal
+from sampling.journal import folder_of_search, has_begun, open_journal
 from sampling.past import Past, find_past, from_line, searched
 from sampling.pool import Pool
 from sampling.reports import counts_folds, curve_of, objective_of, running
@@ -77,12 +78,22 @@ class OptunaTuner(Tuner):
         self.seed, self.first = seed, first or ()
         self.outputs = PROJECT / Path(outputs).expanduser()
         own = folder_of_search(self.outputs)
-        self.history = find_past([history] if isinstance(history, str) else history or (), PROJECT, but=own)
+        self.history = self.found([history] if isinstance(history, str) else history or (), own)
         self.pool: Pool | None = None
         self.journal = None
         self.live: dict[int, Live] = {}
         self.known: list[Past] = []  # of this search
         self.lock = threading.Lock()  # NNI calls from two threads
+
+    def found(self, patterns: Iterable[str], own: Path | None) -> list[Past]:
+        """The trials of `history`. Raises ValueError, but not where a search goes on that had begun with another."""
+        try:
+            return find_past(patterns, PROJECT, but=own)
+        except ValueError as error:
+            if not own or not has_begun(own):
+                raise
+            LOG.error("going on without the trials of history: %s", error)
+            return []
 
     def update_search_space(self, search_space: dict[str, Any]) -> None:
         """At the start, and when somebody changes it on NNI's page or with nnictl; what is wrong then is told in the
@@ -92,7 +103,6 @@ class OptunaTuner(Tuner):
                 self.journal = open_journal(self.outputs)
                 unfinished = self.recall()
                 pool = self.make_pool(search_space, len(self.known) + len(unfinished))
-                pool.waiting = self.untried(pool.space, unfinished)
                 self.go_on(pool, unfinished)
                 return
             try:
@@ -100,10 +110,6 @@ class OptunaTuner(Tuner):
             except ValueError as error:
                 LOG.error("the changed search space is not taken: %s", error)
                 return
-            try:
-                pool.waiting = self.untried(pool.space, self.live)
-            except ValueError as error:
-                LOG.warning("what is left of the first points is not tried: %s", error)
             self.go_on(pool, self.live)
 
     def make_pool(self, search_space: dict[str, Any], begun: int) -> Pool:
@@ -112,12 +118,20 @@ class OptunaTuner(Tuner):
         return Pool(read_space(search_space), seed=seed, **self.settings)
 
     def untried(self, space: Space, unfinished: dict[int, Live]) -> list[Numbers]:
-        """The first points with which no trial has begun."""
+        """The first points with which no trial has begun. Raises ValueError for one outside the space, where none has
+        begun at all: later it is the space that was changed."""
         begun = [past.knobs for past in self.known] + [flat(live.point) for live in unfinished.values()]
-        return untried(first_points(self.first, space, LOG.warning), begun, space)
+        try:
+            return untried(first_points(self.first, space, LOG.warning), begun, space)
+        except ValueError as error:
+            if not begun:
+                raise
+            LOG.warning("what is left of the first points is not tried: %s", error)
+            return []
 
     def go_on(self, pool: Pool, unfinished: dict[int, Live]) -> None:
         """With a pool that learns what was known before."""
+        pool.waiting = self.untried(pool.space, unfinished)
         self.pool = pool
         self.remember([*self.history, *self.known], pool.space)
         pool.used |= {key(past.knobs) for past in self.known}
@@ -212,6 +226,7 @@ class OptunaTuner(Tuner):
                     value = objective_of(entry["value"])
                     status = "FAILED" if value is None else "SUCCEEDED"
                     self.known.append(Past(flat(entry["parameter"]), status, value, where=job or ""))
+                    self.pool.used.add(key(entry["parameter"]))
                     self.remember(self.known[-1:], self.pool.space)
 
     def conclude(self, number: int, status: str, value: Any = None, error: str | None = None) -> None:
@@ -255,7 +270,8 @@ class OptunaTuner(Tuner):
 def line_of(number: int, live: Live, status: str, value: Any, error: str | None) -> dict[str, Any]:
     """A line of trials.jsonl, until collect.py knows more."""
     told = {name: entry for name, entry in value.items() if name != "default"} if isinstance(value, dict) else {}
-    return {
+    folds = {"folds": True} if counts_folds(live.reports) else {}
+    return folds | {
         "id": live.job or "",
         "number": number,
         "parameters": flat(live.point),

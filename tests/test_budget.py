@@ -60,6 +60,14 @@ def test_a_trial_ends_in_order_before_an_epoch_that_would_pass_its_time(drawn, s
     assert len(pd.read_csv(folder / "hard.csv")) == 35
 
 
+def test_the_report_of_the_epoch_that_ends_it_says_that_it_is_the_last(drawn, small, clock, monkeypatch):
+    """So that no assessor stops what is about to end."""
+    told = []
+    monkeypatch.setattr(Trial, "report", lambda self, metrics, **step: told.append((step["epoch"], step["of"])))
+    run_trial(drawn, small, "--epochs", 30, "--max_trial_minutes", 6.5)
+    assert told == [(1, 30), (2, 30), (3, 30), (4, 4)]
+
+
 def test_the_longest_epoch_so_far_says_how_long_the_next_may_take(drawn, small, clock):
     clock.minutes = {2: 3}
     folder = run_trial(drawn, small, "--epochs", 30, "--max_trial_minutes", 9.9)

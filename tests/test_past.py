@@ -143,6 +143,14 @@ def test_a_resize_of_64_is_the_64_64_that_the_trial_wrote(spec, trained, found):
     assert searched(space, {"resize": trained, "lr": 0.1}) == {"resize": found, "lr": 0.1}
 
 
+def test_a_knob_that_several_choices_have_is_read_by_the_one_that_has_its_value():
+    resize = {name: {"_type": "choice", "_value": sizes} for name, sizes in (("a", [64, 128]), ("b", [300, 380]))}
+    options = [{"_name": name, "resize": spec} for name, spec in resize.items()]
+    space = read_space({"model": {"_type": "choice", "_value": options}})
+    assert searched(space, {"model": "a", "resize": [64, 64]}) == {"model": "a", "resize": 64}
+    assert searched(space, {"model": "b", "resize": [380, 380]}) == {"model": "b", "resize": 380}
+
+
 def test_words_for_numbers_are_these_numbers():
     space = read_space({"batch_size": {"_type": "choice", "_value": ["16", "32"]}})
     assert searched(space, {"batch_size": 32}) == {"batch_size": "32"}

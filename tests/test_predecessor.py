@@ -15,7 +15,7 @@ from walks import history, load_json, run_trial
 import train
 from optim import SCHEDULES
 from run import is_held, place_of, root_of
-from sources import load
+from sources import from_baseline, load
 from trial import Trial
 
 
@@ -208,6 +208,30 @@ def test_it_may_go_on_more_than_once_and_be_repeated(drawn, small):
     shutil.rmtree(short)
     train.main(["--resume", str(longest)])  # which has ended, and needs no other folder
     assert f"there is no run folder {longer}" in (shutil.rmtree(longer) or failed("--from", longest))
+
+
+def test_a_trial_that_went_on_is_repeated_from_where_it_had(drawn, small):
+    """By cosine it is not what a trial of so many epochs had been from its start."""
+    short = run_trial(drawn, small, "--schedule", "cosine", "--epochs", 2, "--name", "short")
+    longer = go_on(small, short, "--epochs", 4)
+    again = repeat(longer)
+    assert without_times(history(again)) == without_times(history(longer))
+    told = load_json(again, "config.json")
+    assert told["repeats"] == str(longer)
+    assert (told["continues"]["run"], told["continues"]["epochs"]) == (str(short), 2)
+    lines = (short / "history.jsonl").read_text().splitlines()
+    (short / "history.jsonl").write_text("\n".join([*lines, lines[-1]]) + "\n")
+    assert f"{longer} went on after epoch 2 of {short}, which has 3 by now" in failed("--from", longer)
+
+
+def test_files_that_a_trial_of_nni_named_from_its_folder_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("sources.BASELINE", tmp_path / "baseline")
+    monkeypatch.chdir(tmp_path)
+    for name in ("baseline/mine.pt", "here.csv", "baseline/here.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    stored = {"parameters": {"weights": "mine.pt", "fold_file": "here.csv", "external": "nowhere", "lr": 0.1}}
+    assert from_baseline(stored) == {"weights": str(tmp_path / "baseline" / "mine.pt")}
 
 
 def test_all_folds_go_on_each_where_it_was_and_one_that_had_not_begun_begins(drawn, small, monkeypatch, capsys):

@@ -31,6 +31,8 @@ from checks.inspection import check_disks, check_own_python, check_trial, inspec
 from checks.leftovers import check_leftovers
 from checks.reading import check_reading
 from checks.searchspace import check_space
+from config import Config
+from dataset import read
 from experiment import free_port
 from settings.schemas import examine
 
@@ -323,6 +325,31 @@ def test_our_tuner_is_made_with_its_arguments_and_space_before_the_first_trial(g
     told(check_algorithm("tuner", local(tuner=block, searchSpace=SPACE | space)), "tuner.OptunaTuner", *words)
 
 
+@pytest.mark.parametrize(
+    ("metric", "classes", "words"),
+    [
+        ("accuracy", list("xy"), "is of accuracy of 2 classes, this search of accuracy of 18 classes"),
+        ("macro_f1", range(18), "is of macro_f1 of 18 classes, this search of accuracy of 18 classes"),
+        ("accuracy", range(18), "is of other ones, this search of accuracy of 18 classes"),
+        ("accuracy", None, ""),
+    ],
+)
+def test_a_history_of_another_task_is_told(metric, classes, words, data, tmp_path):
+    names = [list(head.classes) for head in read(str(data), "auto", Config().values()).task.heads]
+    heads = [{"name": "a", "classes": list(map(str, classes))}] if classes else [{"classes": each} for each in names]
+    run = tmp_path / "history" / "one"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps({"parameters": {"metric": metric}, "heads": heads}))
+    (run / "summary.json").write_text(json.dumps({"status": "SUCCEEDED", "metrics": {f"val_{metric}": 0.5}}))
+    block = {"className": "tuner.OptunaTuner", "classArgs": {"history": str(tmp_path / "history")}}
+    config = local(tuner=block, trialCommand=f"{PYTHON} train.py --data_dir {data} {OPTIONS}")
+    findings = check_reading(config, check_command(config)[1], None)
+    if words:
+        told(findings, f"{run} {words}, so its scores do not compare")
+    else:
+        assert [finding.state for finding in findings] == [OK]
+
+
 def test_our_tuner_and_assessor_pass_and_leave_nothing(tmp_path):
     outputs = tmp_path / "outputs"
     for kind, name, own in (
@@ -411,6 +438,8 @@ CHOICE = {"_type": "choice"}
         ({"lr": {"_type": "unifrom", "_value": [0, 1]}}, ["unknown type 'unifrom'. Did you mean 'uniform'?"]),
         ({"lr": [0.1, 0.2]}, ["lr: is [0.1, 0.2]; write", "_type"]),
         ({"lr": CHOICE | {"_value": []}}, ["_value is []; write a list"]),
+        ({"model": ["resnet18", "alexnet"]}, ["model: is ['resnet18', 'alexnet']; write", "_type"]),
+        ({"model": CHOICE | {"_value": 5}}, ["model: _value is 5; write a list"]),
         ({"lr": CHOICE | {"_value": [{"_name": "a", "x": {}}]}}, ["lr: a/x: is {}", "write"]),
         (
             {"model": CHOICE | {"_value": ["resnt18"]}},
@@ -423,7 +452,14 @@ CHOICE = {"_type": "choice"}
 )
 def test_a_value_that_no_trial_can_take_is_told(space, words):
     config = local(searchSpace=space)
-    told(check_space(config, check_command(config)[0]), "FAIL search space, ", *words)
+    command, knobs, _ = check_command(config)
+    told(check_space(config, command), "FAIL search space, ", *words)
+    assert questions(config, command, knobs)["modules"]  # which look for the models
+
+
+def test_a_remark_in_an_entry_does_no_harm():
+    config = local(searchSpace={"lr": CHOICE | {"_value": [0.1], "_comment": "by hand"}})
+    assert [finding.state for finding in check_space(config, check_command(config)[0])] == [OK]
 
 
 def test_possible_spaces_pass_also_of_the_tuner_batch_and_of_other_programs():
@@ -483,7 +519,9 @@ def test_choices_with_knobs_of_their_own_are_tried_as_whole_trials():
 )
 def test_a_wrong_knob_of_a_choice_is_told_by_its_place(options, words):
     config = local(**nested(*options))
-    told(check_space(config, check_command(config)[0]), "FAIL search space, ", *words)
+    command, knobs, _ = check_command(config)
+    told(check_space(config, command), "FAIL search space, ", *words)
+    assert questions(config, command, knobs)["modules"]  # which look for the models
 
 
 def test_a_policy_that_lies_where_no_trial_looks_is_told(tmp_path, monkeypatch):

@@ -131,16 +131,23 @@ def test_of_the_command_stays_what_says_where_a_trial_works(night):
     config, _ = go(night, local(night))
     options = shlex.split(config["trialCommand"])
     assert options == [
-        *(sys.executable, "train.py", "--data_dir", "../my data", "--threads=1", "--device", "cpu", "--epochs", "6")
+        *(sys.executable, "train.py", "--data_dir", "../my data", "--threads=1", "--device", "cpu"),
+        *("--max_trial_minutes", "0", "--epochs", "6"),
     ]
+
+
+def test_time_is_limited_as_the_new_config_says_and_not_as_the_old_trials_were(night):
+    command = f"{sys.executable} train.py --data_dir d --max_trial_minutes 120 --epochs 2"
+    config, _ = go(night, local(night, trialCommand=command))
+    assert config["trialCommand"].endswith("train.py --data_dir d --max_trial_minutes 120 --epochs 6")
 
 
 def test_a_remote_search_names_the_folders_as_their_machine_has_them(night):
     config, space = go(night, remote(night), "--ended", best=2)
     assert values(space) == [f"me@10.0.0.1:22:~/podium-outputs/night/{name}" for name in "ba"]
     assert [entry["host"] for entry in config["trainingService"]["machineList"]] == ["10.0.0.1"]
-    assert config["trialCommand"].split()[-6:] == [
-        *("--data_dir", "~/data", "--model_dir", "~/podium-outputs", "--epochs", "6")
+    assert config["trialCommand"].split()[-8:] == [
+        *("--data_dir", "~/data", "--model_dir", "~/podium-outputs", "--max_trial_minutes", "0", "--epochs", "6")
     ]
 
 

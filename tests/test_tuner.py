@@ -309,6 +309,19 @@ def test_a_resumed_search_knows_its_trials_and_repeats_no_point(home):
     assert len(rest) == 37
 
 
+def test_a_stopped_trial_of_folds_counts_with_its_last_mean_after_a_resume_too(home):
+    own, search = begin(home)
+    search.ask()
+    for fold, mean in enumerate((0.75, 0.5), 1):
+        search.report(0, {"default": mean, "folds": fold, "of": 5}, fold - 1)
+    search.end(0, "EARLY_STOPPED")
+    leave(own)
+    again, _ = begin(home)
+    for tuner in (own, again):
+        (trial,) = tuner.pool.study.trials
+        assert trial.intermediate_values == {1: 0.75, 2: 0.5}
+
+
 def test_a_trial_cancelled_before_a_resume_is_not_waited_for(home):
     own, search = begin(home)
     search.ask(2)
@@ -485,6 +498,30 @@ def test_first_points_outside_a_changed_space_do_not_end_the_search(home, caplog
     assert len(search.ask()) == 1
 
 
+def test_a_search_whose_space_was_changed_is_resumed_though_first_points_lie_outside(home, caplog):
+    own, search = begin(home, first=[{"lr": 1}, {"lr": 2}])
+    search.ask()
+    leave(own)
+    _, resumed = begin(home, SPACE | {"lr": {"_type": "choice", "_value": [2, 3]}}, first=[{"lr": 1}, {"lr": 2}])
+    assert told(caplog, "what is left of the first points is not tried: first point 1: lr = 1 is none of 2, 3")
+    resumed.recover(search, {0: 0.5})
+    assert len(resumed.ask()) == 1
+
+
+def test_a_search_is_resumed_though_its_history_has_come_to_hold_two_tasks(home, tmp_path, caplog):
+    plant(tmp_path / "old" / "a", {"lr": 1, "model": "a", "size": 0}, 0.5)
+    own, search = begin(home, history=[str(tmp_path / "old")])
+    search.ask()
+    leave(own)
+    plant(tmp_path / "old" / "b", {"lr": 1, "model": "a", "size": 0, "metric": "macro_f1"}, 0.5)
+    with pytest.raises(ValueError, match="history holds two tasks"):
+        begin(tmp_path / "elsewhere" / "exp1", history=[str(tmp_path / "old")])
+    _, resumed = begin(home, history=[str(tmp_path / "old")])
+    assert told(caplog, "going on without the trials of history: history holds two tasks")
+    resumed.recover(search, {0: 0.5})
+    assert len(resumed.ask()) == 1
+
+
 # --- what it begins with
 
 
@@ -538,6 +575,7 @@ def test_imported_results_are_learnt_and_may_be_no_numbers(home):
     search.tell(CommandType.ImportData, data)
     assert states(own) == [("COMPLETE", 0.5), ("COMPLETE", 0.25), ("COMPLETE", 0.25)]
     assert not (home / "trials.jsonl").exists()
+    assert {key(point | {"lr": lr}) for lr in (1, 2, 3)} <= own.pool.used
 
 
 def test_a_seed_gives_the_same_suggestions_for_the_same_results(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def questions(config: dict[str, Any], command: Command, knobs: Config | None) ->
             str(code / Path(given).expanduser()) if local and given else given
             for given in (knobs.data_dir, knobs.notes_dir)
         )
-        models = list(map(str, config["searchSpace"].get("model", {}).get("_value", [knobs.model])))
+        models = models_of(config["searchSpace"]) or [knobs.model]
         starts = [start for start in OF_MODELS if any(model.startswith(start) for model in models)]
         modules = [*MODULES, *(OF_MODELS[start] for start in starts)]
     return {
@@ -81,6 +81,13 @@ def questions(config: dict[str, Any], command: Command, knobs: Config | None) ->
         "notes": list(NOTES),
         "notes_dir": notes_dir,
     }
+
+
+def models_of(space: Any) -> list[str]:
+    """The models that a search space chooses from; none where it has not NNI's form, which searchspace.py refuses."""
+    spec = space.get("model") if isinstance(space, dict) else None
+    values = spec.get("_value") if isinstance(spec, dict) else None
+    return list(map(str, values)) if isinstance(values, list) else []
 
 
 def encode(asked: dict[str, Any]) -> str:

@@ -108,7 +108,7 @@ def trials(space: dict[str, Any], tuner: str) -> dict[str, list[dict[str, Any]]]
 def sets(name: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Of a choice with knobs of its own the values of each of these, beside the first ones of the others."""
     found = []
-    for value in candidates(**spec):
+    for value in candidates(spec["_type"], spec["_value"]):
         if not isinstance(value, dict):
             found.append({name: value})
             continue
@@ -123,16 +123,16 @@ def first_of(each: dict[str, list[dict[str, Any]]], but: str = "") -> dict[str, 
     return {knob: value for name, values in each.items() if name != but for knob, value in values[0].items()}
 
 
-def candidates(_type: str, _value: list[Any]) -> list[Any]:
+def candidates(kind: str, ends: list[Any]) -> list[Any]:
     """The values of a choice; of a distribution its ends and one inside, 3 standard deviations being an end."""
-    if _type == "choice":
-        return _value
-    low, high, step = _value[0], _value[1], (_value[2] if len(_value) == 3 else 0)
-    if _type == "randint":
+    if kind == "choice":
+        return ends
+    low, high, step = ends[0], ends[1], (ends[2] if len(ends) == 3 else 0)
+    if kind == "randint":
         return [low, high - 1]
-    if "normal" in _type:
-        low, high = _value[0] - 3 * _value[1], _value[0] + 3 * _value[1]
-        if "log" in _type:
+    if "normal" in kind:
+        low, high = ends[0] - 3 * ends[1], ends[0] + 3 * ends[1]
+        if "log" in kind:
             low, high = math.exp(low), math.exp(high)
     inside = low + GOLDEN * (high - low)
     if not step:

@@ -20,6 +20,11 @@ SUGGESTED = "suggested.jsonl"
 PATIENCE = 10.0  # seconds for the process of a manager that was killed to end
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a search has suggested points in its `folder`."""
+    return (folder / SUGGESTED).is_file() and (folder / SUGGESTED).stat().st_size > 0
+
+
 class Journal:
     """Has the experiment's folder until its process ends. Raises RuntimeError where another search has it."""
 

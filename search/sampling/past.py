@@ -25,13 +25,15 @@ class Past:
     curve: tuple[float, ...] = ()
     where: str = ""
     task: dict[str, Any] = field(default_factory=dict)  # what it predicted and was judged by
+    folds: bool = False  # whether the curve is of means over so many folds
 
 
 def from_line(line: dict[str, Any]) -> Past:
     """Of trials.jsonl, where a NaN is null."""
     numbers = [math.nan if value is None else value for value in line.get("intermediate", [])]
     curve = tuple(value for value in numbers if isinstance(value, int | float))
-    return Past(flat(line["parameters"]), line["status"], line["objective"], curve, line["id"])
+    told, where = (line["status"], line["objective"], curve), line["id"]
+    return Past(flat(line["parameters"]), *told, where, folds=line.get("folds", False))
 
 
 def find_past(patterns: Iterable[str], root: Path, but: Path | None = None) -> list[Past]:
@@ -54,13 +56,13 @@ def find_past(patterns: Iterable[str], root: Path, but: Path | None = None) -> l
     if len(tasks) > 1:
         one, other, *_ = tasks.values()
         raise ValueError(
-            f"history holds two tasks: {one.where} ({words(one)}), {other.where} ({words(other)}); name one"
+            f"history holds two tasks: {one.where} ({words(one.task)}), {other.where} ({words(other.task)}); name one"
         )
     return list(found.values())
 
 
-def words(past: Past) -> str:
-    return f"{past.task['metric']} of {' and '.join(str(count) for count in past.task['classes'])} classes"
+def words(task: dict[str, Any]) -> str:
+    return f"{task['metric']} of {' and '.join(str(count) for count in task['classes'])} classes"
 
 
 def read_folder(folder: Path) -> Iterator[Past]:
@@ -87,10 +89,15 @@ def read_run(run: Path, line: dict[str, Any]) -> Iterator[Past]:
         curve = tuple(row[metric] for row in rows_of(run / "history.jsonl"))
     except (ValueError, KeyError) as error:
         raise ValueError(f"history: {run}/history.jsonl cannot be read ({error!r}); remove that folder") from error
-    task = {"metric": knobs["metric"], "classes": [len(head["classes"]) for head in heads]}
-    task["names"] = [head["classes"] for head in heads]
+    task = task_of(knobs["metric"], [head["classes"] for head in heads])
     told = from_line(line).curve if line else ()  # of folds, which have their own folders
-    yield Past(knobs, status, summary.get("metrics", {}).get(metric), curve or told, str(run), task)
+    folds = knobs.get("fold") == "all" and not curve
+    yield Past(knobs, status, summary.get("metrics", {}).get(metric), curve or told, str(run), task, folds)
+
+
+def task_of(metric: str, names: list[list[str]]) -> dict[str, Any]:
+    """What trials must have alike so that their objectives compare; `names`: the classes of each head."""
+    return {"metric": metric, "classes": [len(classes) for classes in names], "names": names}
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -103,5 +110,5 @@ def searched(space: Space, knobs: dict[str, Any]) -> dict[str, Any]:
     for knob in space.all_knobs():
         if knob.name in knobs and not fits(knob.scale, trained := knobs[knob.name]):
             same = (option for option in knob.scale.values or () if ledger.agrees(knob.name, option, trained))
-            found[knob.name] = next(same, trained)
+            found[knob.name] = next(same, found[knob.name])  # which another branch may have found
     return found

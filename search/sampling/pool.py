@@ -142,7 +142,7 @@ class Pool:
 
         Raises ValueError for one that says nothing.
         """
-        so_far = running(enumerate(past.curve, 1), self.best)
+        so_far = running(enumerate(past.curve, 1), self.best, past.folds)
         if past.status == "SUCCEEDED" and past.objective is not None and math.isfinite(past.objective):
             self.add(numbers, value=past.objective)
             self.compare(past.objective)
