@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,20 +24,15 @@ HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME / "baseline"))
 
 import ledger
-from checks.command import parse as parse_command
-from config import FIELDS, PLACES
 from machines import machines_of
-from registry import unknown
+from promoted_command import command_of
 from run import atomic, fold_folders
 from settings.schemas import read_config
 
-LIMIT = "max_trial_minutes"
 STOPPED = ("EARLY_STOPPED", "INTERRUPTED")  # with --ended these are left out
-# knobs of the command that the new one has too; without one no run folder's own limit is inherited
-KEPT = PLACES - {"name", "resume", "repeat_of", "seeds"} | {LIMIT}
-WORD = re.compile(r"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")  # of a shell, with its quotes
-HEADER = """# {count} trials of {experiment} go on to {epochs} epochs; made by search/promote.py from {config}.
-# nnictl create --config {out} --port 8080
+MARK = "made by search/promote.py"
+HEADER = f"""# {{count}} trials of {{experiment}} go on to {{epochs}} epochs; {MARK} from {{config}}.
+# nnictl create --config {{out}} --port 8080
 """
 
 
@@ -62,6 +56,7 @@ def main(argv: list[str]) -> None:
         best = choose(found, left, given.best, given.epochs)
         places = [place_of(candidate, config) for candidate in best]
         space = given.out.with_name(f"search_space_{given.out.stem.removeprefix('config_')}.json")
+        check_targets(given.out, space)
         promoted = derive(config, best, places, given.epochs) | {"searchSpaceFile": space.name}
         write(given, promoted, space, places)
     except (ValueError, OSError) as error:
@@ -222,40 +217,18 @@ def derive(config: dict[str, Any], best: list[Candidate], places: list[str], epo
     return without_empty(config | changed)
 
 
-def command_of(text: str, epochs: int) -> str:
-    """The trial command with --epochs, and of train.py's options those that say where it works."""
-    command = parse_command(text)
-    if not (command.trains and command.single):
-        raise ValueError(f"trialCommand: {text!r} is not one command that runs train.py; write it so")
-    words = WORD.findall(text)
-    script = next(number for number, word in enumerate(words) if Path(word.strip("\"'")).name == "train.py")
-    options = list(kept(words[script + 1 :]))
-    if not any(option_of(word) == LIMIT for word in options):
-        options += [f"--{LIMIT}", "0"]
-    return " ".join([*words[: script + 1], *options, "--epochs", str(epochs)])
-
-
-def option_of(word: str) -> str:
-    """Of train.py, as Config names it; empty for a value."""
-    return word.removeprefix("--").partition("=")[0].replace("-", "_") if word.startswith("--") else ""
-
-
-def kept(words: list[str]) -> Iterator[str]:
-    """Those of train.py's options, with their values, that are in KEPT."""
-    keeps = False
-    for word in words:
-        if name := option_of(word):
-            if name not in FIELDS and name not in ("config", "from"):
-                raise unknown("option in trialCommand:", name, FIELDS)
-            keeps = name in KEPT
-        if keeps:
-            yield word
-
-
 def without_empty(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: without_empty(inner) for name, inner in value.items() if inner is not None}
     return [without_empty(inner) for inner in value] if isinstance(value, list) else value
+
+
+def check_targets(out: Path, space: Path) -> None:
+    """Raises ValueError where files that promote.py did not make would be written over."""
+    if out.is_file() and MARK in out.read_text().partition("\n")[0]:
+        return
+    if taken := next((path for path in (out, space) if path.exists()), None):
+        raise ValueError(f"{taken} is there already, and not made by promote.py; name another file with -o")
 
 
 def write(given: argparse.Namespace, config: dict[str, Any], space: Path, places: list[str]) -> None:

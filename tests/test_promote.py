@@ -203,11 +203,23 @@ def test_objectives_that_do_not_compare_are_refused(night):
             {"trialCommand": "python train.py --epoch 3"},
             "unknown option in trialCommand: 'epoch'. Did you mean 'epochs'",
         ),
+        ({"trialCommand": "python train.py --config mine.yml"}, "write those that say where it works (--data_dir, "),
         ({"maxTrialNumber": "many"}, "maxTrialNumber"),
     ],
 )
 def test_a_config_that_cannot_be_derived_from_is_refused(night, changes, says):
     assert says in refused(night, local(night, **changes))
+
+
+@pytest.mark.parametrize("name", ["config_longer.yml", "search_space_longer.json"])
+def test_files_of_others_are_not_written_over_and_its_own_are(night, name):
+    (night / name).write_text("# mine\n")
+    with pytest.raises(SystemExit, match=f"{name} is there already, and not made by promote.py; name another file"):
+        go(night, local(night))
+    assert (night / name).read_text() == "# mine\n"
+    (night / name).unlink()
+    go(night, local(night))
+    assert values(go(night, local(night), best=1)[1])
 
 
 def test_an_experiment_that_is_not_there_is_named(tmp_path):
