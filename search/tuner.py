@@ -118,13 +118,13 @@ class OptunaTuner(Tuner):
         return Pool(read_space(search_space), seed=seed, **self.settings)
 
     def untried(self, space: Space, unfinished: dict[int, Live]) -> list[Numbers]:
-        """The first points with which no trial has begun. Raises ValueError for one outside the space, where none has
-        begun at all: later it is the space that was changed."""
+        """The first points with which no trial has begun. Raises ValueError for one outside the space, but not later,
+        when it is the space that was changed."""
         begun = [past.knobs for past in self.known] + [flat(live.point) for live in unfinished.values()]
         try:
             return untried(first_points(self.first, space, LOG.warning), begun, space)
         except ValueError as error:
-            if not begun:
+            if not begun and self.pool is None:
                 raise
             LOG.warning("what is left of the first points is not tried: %s", error)
             return []

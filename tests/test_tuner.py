@@ -490,9 +490,11 @@ def test_a_bad_change_of_the_space_is_told_in_the_log_and_the_old_one_stays(home
     assert search.ask()[1].keys() == SPACE.keys()
 
 
-def test_first_points_outside_a_changed_space_do_not_end_the_search(home, caplog):
+@pytest.mark.parametrize("asked", [True, False])
+def test_first_points_outside_a_changed_space_do_not_end_the_search(home, caplog, asked):
     _, search = begin(home, first=[{"lr": 1}, {"lr": 2}])
-    search.ask()
+    if asked:
+        search.ask()
     search.tell(CommandType.UpdateSearchSpace, SPACE | {"lr": {"_type": "choice", "_value": [2, 3]}})
     assert told(caplog, "what is left of the first points is not tried: first point 1: lr = 1 is none of 2, 3")
     assert len(search.ask()) == 1
